@@ -1,0 +1,140 @@
+"""What Data shows of a dataset: its filters, its gallery, its cards."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import streamlit as st
+
+from app import state, theme
+from app.components.bars import Bar, bars
+from app.components.gallery import MOST_TILES, label_tiles
+from app.components.import_report import import_card
+from app.components.page import card
+from app.components.selection import editable_gallery
+from app.engine_client import client
+from engine.contracts.datasets import SPLITS, DatasetSummary, ImageFilter
+
+OUT: Final = "out"
+SPLIT_NAMES: Final = {"all": "all", "train": "train", "val": "validation", "test": "test"}
+
+
+def browse(project: str, summary: DatasetSummary) -> None:
+    """Draw filters and the gallery that they leave; the address says which."""
+    view = state.here()
+    wanted = _wanted(summary, view)
+    found = client().datasets.images(project, wanted, offset=view.page * MOST_TILES, limit=MOST_TILES)
+    if view.page and not found.items:  # the set became smaller since this address was noted
+        state.move(page=0)
+        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center", key="filters"):
+        _filters(summary, view)
+        if found.total > MOST_TILES:
+            _pages(found.total, view.page)
+    if found.items:
+        token = f"{wanted.model_dump_json()}{view.page}"
+        tiles = label_tiles(found.items, summary.classes)
+        editable_gallery(project, summary, tiles, key="data", rows=4, token=token, out=bool(wanted.left_out))
+    else:
+        st.caption("No image fits this filter.")
+
+
+def _wanted(summary: DatasetSummary, view: state.ViewState) -> ImageFilter:
+    """Read the filter of the address; what this set does not have counts as absent."""
+    known = {c.id for c in summary.classes}
+    return ImageFilter(
+        class_ids=tuple(c for c in view.classes if c in known),
+        splits=tuple(s for s in SPLITS if s == view.split),
+        left_out=view.left_out,
+    )
+
+
+def _filters(summary: DatasetSummary, view: state.ViewState) -> None:
+    # The address decides what the widgets show, also after a refresh and after going back.
+    names = {c.id: c.name for c in summary.classes}
+    st.session_state["split"] = view.split if view.split in SPLITS else "all"
+    st.session_state["class-filter"] = [c for c in view.classes if c in names]
+    with st.container(key="chips-split", width="content"):
+        st.pills(
+            "Split",
+            list(SPLIT_NAMES),
+            format_func=SPLIT_NAMES.__getitem__,
+            key="split",
+            required=True,
+            label_visibility="collapsed",
+            on_change=_filtered,
+        )
+    st.multiselect(
+        "Class",
+        list(names),
+        format_func=lambda i: names.get(i, ""),
+        key="class-filter",
+        placeholder="every class",
+        label_visibility="collapsed",
+        width=230,
+        on_change=_filtered,
+    )
+    if summary.left_out or view.left_out:
+        st.session_state["out"] = OUT if view.left_out else None
+        with st.container(key="chips-out", width="content"):
+            st.pills(
+                "Left out",
+                [OUT],
+                format_func=lambda _: f"left out {summary.left_out:,}",
+                key="out",
+                label_visibility="collapsed",
+                on_change=_filtered,
+            )
+
+
+def _filtered() -> None:
+    split = st.session_state["split"]
+    state.move(
+        split=None if split == "all" else split,
+        classes=tuple(st.session_state["class-filter"]),
+        left_out=bool(st.session_state.get("out")),
+        page=0,
+    )
+
+
+def _pages(total: int, page: int) -> None:
+    last = (total - 1) // MOST_TILES
+    st.session_state["part-of-set"] = min(page, last)
+    st.selectbox(
+        "Part",
+        range(last + 1),
+        key="part-of-set",
+        width=180,
+        label_visibility="collapsed",
+        format_func=lambda n: f"{n * MOST_TILES + 1:,} to {min((n + 1) * MOST_TILES, total):,}",
+        on_change=_turn,
+    )
+
+
+def _turn() -> None:
+    state.move(page=st.session_state["part-of-set"])
+
+
+def facts(project: str, summary: DatasetSummary) -> None:
+    """Draw the cards at the right: classes, split, import."""
+    with card("classes", "Classes"):
+        most = max((c.images for c in summary.classes), default=1) or 1
+        bars(
+            [
+                Bar(c.name, c.images / most, f"{c.images:,}", theme.class_color(c.position))
+                for c in summary.classes
+            ],
+            key="class-bars",
+        )
+    with card("split", "Split"):
+        parts = (f"{summary.splits.get(s, 0):,} {SPLIT_NAMES[s]}" for s in SPLITS)
+        st.markdown(" · ".join(parts))
+        st.caption(
+            "as the set brings it" if summary.splits_of_set else "drawn by Lensmith, even over the classes"
+        )
+        if summary.sizes:
+            (w, h), (a, b), (c, d) = summary.sizes.median, summary.sizes.smallest, summary.sizes.largest
+            st.caption(f"{w} × {h} px typical, {a} × {b} to {c} × {d}")
+    report = client().datasets.import_report(project)
+    if report is not None:
+        import_card(report)

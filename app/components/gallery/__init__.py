@@ -1,0 +1,138 @@
+"""The gallery: many pictures, of which only the visible ones are in the page.
+
+Selecting by click, shift-click, space, "select all"; arrows move; double click or Enter opens the picture
+large. What is drawn is text and image elements built in the browser, so data never becomes HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final, Literal
+
+import streamlit as st
+from streamlit.components.v2.types import ComponentRenderer
+
+from app import theme
+from app.routes.urls import image_url, thumbnail_url
+from engine.contracts.datasets import ClassInfo, ImageItem
+from engine.contracts.results import GridItem, Tone
+
+MOST_TILES: Final = 2000
+"""How many pictures one gallery takes; the screens turn pages beyond that."""
+_HERE: Final = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture: its label and the label's colour, a verdict, and what it is (read aloud, shown large).
+
+    Each line of the label is cut off by itself where it is too long.
+    """
+
+    id: str
+    label: str = ""
+    color: str = ""
+    tone: Tone = "neutral"
+    about: str = ""
+
+
+@cache
+def _component() -> ComponentRenderer:
+    return st.components.v2.component(
+        "lensmith_gallery",
+        html='<div class="gallery"></div>',
+        css=(_HERE / "gallery.css").read_text("utf-8"),
+        js=(_HERE / "gallery.js").read_text("utf-8"),
+    )
+
+
+def gallery(
+    project: str,
+    tiles: Sequence[Tile],
+    *,
+    key: str,
+    choose: Literal["none", "one", "many"] = "many",
+    rows: int | None = None,
+    tile: int = 104,
+    token: str = "",
+    label: str = "Pictures",
+) -> tuple[str, ...]:
+    """Draw pictures of a project and return the ids of the selected ones.
+
+    Args:
+        project: whose pictures these are.
+        tiles: at most ``MOST_TILES``.
+        key: unique on the screen.
+        choose: how many can be selected; "none" only shows and opens pictures.
+        rows: height in rows; more scroll inside. None grows with the pictures (for a few).
+        tile: smallest width of a picture in px.
+        token: a new one drops the selection (after an edit, for another filter).
+        label: what these pictures are, for screen readers.
+    """
+    data = {
+        "thumb": thumbnail_url(project, "{id}").replace("%7Bid%7D", "{id}"),
+        "full": image_url(project, "{id}").replace("%7Bid%7D", "{id}"),
+        "tiles": [[t.id, t.label, t.color, t.tone, t.about] for t in tiles],
+        "selectable": choose != "none",
+        "single": choose == "one",
+        "rows": rows,
+        "tile": tile,
+        "token": token,
+        "label": label,
+    }
+    _component()(key=key, data=data, on_chosen_change=_nothing)
+    known = {t.id for t in tiles}
+    return tuple(i for i in chosen_in(key, token) if i in known)
+
+
+def chosen_in(key: str, token: str) -> tuple[str, ...]:
+    """Return what is selected in a gallery as of now; callbacks run before the screen is drawn again."""
+    chosen = (st.session_state.get(key) or {}).get("chosen") or {}
+    if chosen.get("token") != token:  # chosen before the pictures changed
+        return ()
+    return tuple(chosen.get("ids", ()))
+
+
+def label_tiles(images: Sequence[ImageItem], classes: Sequence[ClassInfo]) -> list[Tile]:
+    """Make tiles that show the class of each picture."""
+    by_id = {c.id: c for c in classes}
+    made = []
+    for item in images:
+        found = by_id.get(item.labels[0].class_id) if item.labels else None
+        split = f" · {item.split}" if item.split else ""
+        about = f"{item.path} · {item.width} × {item.height} px{split}"
+        made.append(
+            Tile(
+                item.id,
+                found.name if found else "no label",
+                theme.class_color(found.position) if found else "",
+                "neutral",
+                about,
+            )
+        )
+    return made
+
+
+def verdict_tiles(items: Sequence[GridItem]) -> list[Tile]:
+    """Make tiles that show what a model said of each picture."""
+    made = []
+    for item in items:
+        known = bool(item.predicted) and item.score is not None
+        answer = f"{item.predicted} {item.score:.2f}" if known else item.caption
+        caption = item.caption if item.caption != answer else ""
+        parts = (answer, f"labelled {item.truth}" if item.truth else "", caption)
+        label = wrong_label(answer, item.truth) if item.tone == "wrong" else answer
+        made.append(Tile(item.image_id, label, "", item.tone, " · ".join(filter(None, parts))))
+    return made
+
+
+def wrong_label(answer: str, truth: str) -> str:
+    """Write a wrong answer so that a person sees without colours that it is wrong, and what the label is."""
+    return f"✗ {answer}" + (f"\nlabel: {truth}" if truth else "")
+
+
+def _nothing() -> None:
+    """Streamlit wants a callback for each value that a component keeps."""

@@ -1,0 +1,118 @@
+"""Pictures that can be corrected: a gallery with a bar for what to do with the selected ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from app import state
+from app.components.formats import count, plain
+from app.components.gallery import Tile, chosen_in, gallery
+from app.components.page import guarded
+from app.engine_client import client
+from engine.contracts.datasets import DatasetSummary, EditReceipt
+
+
+def editable_gallery(
+    project: str,
+    summary: DatasetSummary,
+    tiles: Sequence[Tile],
+    *,
+    key: str,
+    rows: int | None,
+    token: str = "",
+    out: bool = False,
+) -> None:
+    """Draw ``tiles`` under a bar that changes the class of the selected ones, leaves them out, or undoes.
+
+    ``out`` says that these are the left-out ones: the bar takes them in again instead.
+    """
+    bar = st.container(horizontal=True, vertical_alignment="center", key=f"bar-{key}")
+    now = f"{token}#{st.session_state.get(f'{key}-edits', 0)}"
+    st.session_state[f"{key}-token"] = now
+    chosen = gallery(project, tiles, key=f"{key}-pictures", rows=rows, token=now)
+    with bar:
+        _bar(project, summary, len(chosen), key, out)
+
+
+def _bar(project: str, summary: DatasetSummary, chosen: int, key: str, out: bool) -> None:
+    if st.session_state.pop(f"{key}-stale", False):
+        st.rerun()  # counts elsewhere on the screen changed too
+    if message := st.session_state.pop(f"{key}-message", ""):
+        st.toast(message)
+    names = {c.id: c.name for c in summary.classes}
+    # Never disabled: a list that is opened just when it becomes enabled would close again.
+    st.selectbox(
+        "Change class",
+        list(names),
+        index=None,
+        key=f"{key}-class",
+        label_visibility="collapsed",
+        width=210,
+        placeholder=f"Change class of {chosen:,}" if chosen else "Change class",
+        format_func=lambda i: names.get(i, i),
+        accept_new_options=True,
+        help="Choose a class, or type the name of a new one.",
+        on_change=guarded(_change_class),
+        args=(project, key),
+    )
+    st.button(
+        "Take in again" if out else "Leave out",
+        key=f"{key}-out",
+        disabled=not chosen,
+        on_click=guarded(_leave_out),
+        args=(project, key, not out),
+        help="Left-out images stay here but are not used for training or for measuring.",
+    )
+    if summary.undo:
+        st.button(
+            f"Undo: {plain(summary.undo)}",
+            key=f"{key}-undo",
+            type="tertiary",
+            on_click=guarded(_undo),
+            args=(project, key),
+        )
+
+
+def _chosen(key: str) -> tuple[str, ...]:
+    return chosen_in(f"{key}-pictures", st.session_state.get(f"{key}-token", ""))
+
+
+def _change_class(project: str, key: str) -> None:
+    class_id: Any = st.session_state[f"{key}-class"]
+    st.session_state[f"{key}-class"] = None
+    chosen = _chosen(key)
+    if class_id is None:
+        return
+    if not chosen:
+        st.session_state[f"{key}-message"] = "Select pictures first, then choose their class."
+        return
+    if class_id not in {c.id for c in client().datasets.summary(project).classes}:
+        class_id = client().datasets.add_class(project, class_id).id
+    write = f"class-{project}"
+    _done(client().datasets.change_class(project, chosen, class_id, key=state.write_key(write)), key)
+    state.written(write)
+
+
+def _leave_out(project: str, key: str, out: bool) -> None:
+    write = f"out-{project}"
+    _done(client().datasets.leave_out(project, _chosen(key), out, key=state.write_key(write)), key)
+    state.written(write)
+
+
+def _undo(project: str, key: str) -> None:
+    write = f"undo-{project}"
+    _done(client().datasets.undo(project, key=state.write_key(write)), key)
+    state.written(write)
+
+
+def _done(receipt: EditReceipt | None, key: str) -> None:
+    """Say what changed, and let the selection go: its pictures may have moved."""
+    message = plain(receipt.message) if receipt else "There was nothing to undo."
+    st.session_state[f"{key}-message"] = (
+        message or f"{count(receipt.changed if receipt else 0, 'image')} changed."
+    )
+    st.session_state[f"{key}-stale"] = True
+    st.session_state[f"{key}-edits"] = st.session_state.get(f"{key}-edits", 0) + 1

@@ -1,0 +1,37 @@
+"""Addresses of the routes, for the screens; relative to the server's root.
+
+``/media`` belongs to Streamlit, hence ``/image``.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+
+def _path(*parts: str) -> str:
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def thumbnail_url(project: str, image: str) -> str:
+    """Address of an image's thumbnail (JPEG, short side 240 px)."""
+    return _path("image", project, image, "thumb")
+
+
+def image_url(project: str, image: str) -> str:
+    """Address of an image in full."""
+    return _path("image", project, image, "full")
+
+
+def bundle_url(run: str) -> str:
+    """Address of the export bundle of a run."""
+    return _path("download", run, "bundle.zip")
+
+
+def issues_url(project: str) -> str:
+    """Address of the latest import's issues as CSV."""
+    return _path("download", project, "issues.csv")
+
+
+def predict_url(run: str) -> str:
+    """Address of the prediction API of a run."""
+    return _path("api", "predict", run)

@@ -1,0 +1,1 @@
+"""One screen a file: reads the facade, lays out components."""

@@ -1,0 +1,46 @@
+"""Data: the pictures of a project, how they were taken in, and correcting their labels."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import state
+from app.components.dataset import browse, facts
+from app.components.formats import count
+from app.components.new_import import watch
+from app.components.page import empty, head, live, project
+from app.engine_client import client
+
+
+def show() -> None:
+    """Draw the screen."""
+    opened = project()
+    summary = client().datasets.summary(opened.id)
+    words = [count(summary.images, "image"), count(len(summary.classes), "class", "classes")]
+    if summary.version:
+        changed = (
+            f", {count(summary.changed_since_version, 'change')} since"
+            if summary.changed_since_version
+            else ""
+        )
+        words.append(f"version {summary.version.number}{changed}")
+    with head("Data", " · ".join(words) if summary.images else ""):
+        if st.button("Add images"):
+            state.go("new", project=opened.id)
+        if summary.images and st.button("Train", type="primary"):
+            state.go("train", project=opened.id)
+    if opened.importing:
+        watch(client().jobs.get(opened.importing))
+    elif not summary.images:
+        with empty("No pictures yet", "Drop a ZIP of pictures sorted into folders, one folder a class."):
+            if st.button("Add pictures", type="primary"):
+                state.go("new", project=opened.id)
+    if summary.images:
+        left, right = st.columns([2.45, 1], gap="medium")
+        with left:
+            live(None)(lambda: browse(opened.id, client().datasets.summary(opened.id)))
+        with right:
+            facts(opened.id, summary)
+
+
+show()

@@ -1,0 +1,44 @@
+"""New project: drop pictures; the import starts at once, then Data appears."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import state
+from app.components.formats import plain
+from app.components.new_import import project_of, sources, watch
+from app.components.page import head, say
+from app.components.project_card import sample_cards
+from app.engine_client import client
+from engine.contracts.jobs import ENDED
+from engine.errors import NotFoundError
+
+
+def show() -> None:
+    """Draw the screen."""
+    view = state.here()
+    into = client().projects.get(view.project) if view.project else None
+    with head(
+        f"Add images to {plain(into.name)}" if into else "New project",
+        "The import starts by itself. Nothing leaves this machine, and your files are not changed.",
+    ):
+        pass
+    job = None
+    if view.job:
+        try:
+            job = client().jobs.get(view.job)
+        except NotFoundError:
+            say("This import does not exist any more. Drop the pictures again.", "look", key="gone")
+    if job is not None:
+        watch(job)
+        if job.state not in ENDED:
+            return
+    # A failed import leaves its project empty: the next try fills it.
+    sources(into.id if into else project_of(job) if job else None)
+    if into is None:
+        st.space("small")
+        st.subheader("Or begin with a sample", anchor=False)
+        sample_cards()
+
+
+show()

@@ -1,0 +1,57 @@
+"""Train: three presets with what they would do here, everything else behind "More", one button."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import state
+from app.components.formats import count, plain
+from app.components.page import empty, head, project, run_here, say
+from app.components.presets import as_before, preset_cards, recommended_title, settings
+from app.engine_client import client
+from engine.errors import LensmithError
+
+
+def show() -> None:
+    """Draw the screen."""
+    opened = project()
+    if not opened.images:
+        with head("Train"):
+            pass
+        with empty("There is nothing to learn from yet", "Add pictures in at least two classes first."):
+            if st.button("Add pictures", type="primary"):
+                state.go("new", project=opened.id)
+        return
+    options = client().runs.options(opened.id)
+    parts = f"{options.train_images:,} to learn from, {options.val_images:,} to choose by, "
+    with head("Train", f"{count(opened.images, 'image')} · {parts}{options.test_images:,} kept for the test"):
+        pass
+    before = run_here()
+    again = None
+    if before is not None:
+        try:
+            again = as_before(before)
+        except LensmithError as error:
+            say(f"Run #{before.number} cannot be repeated: {error.message}", "look", key="again")
+    preset = preset_cards(options, again)
+    if options.reason:
+        say(f"Why {recommended_title(options)}: {options.reason}", key="why")
+    st.caption(plain(preset.weights.sentence))
+    if preset.weights.source == "random":
+        st.caption("Trained weights learn faster: name a file of them under More → Starting weights.")
+    for n, problem in enumerate(options.problems):
+        say(problem, "look", key=f"problem-{n}")
+    config, wrong = settings(options, preset)
+    for n, text in enumerate(wrong):
+        say(text, "wrong", key=f"field-{n}")
+    with st.container(horizontal=True, vertical_alignment="center", key="go"):
+        if st.button("Train model", type="primary", disabled=bool(wrong) or not options.train_images):
+            write = f"train-{opened.id}"
+            run = client().runs.start(opened.id, config, key=state.write_key(write))
+            state.written(write)
+            state.go("run", project=opened.id, run=run.id)
+        queued = options.queued_before
+        st.caption(f"{count(queued, 'job')} before it." if queued else "Nothing is queued before it.")
+
+
+show()

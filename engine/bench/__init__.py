@@ -1,0 +1,29 @@
+"""Benchmarks that anyone can run: ``lensmith bench``. Nothing here is a test; no test asserts a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from engine.bench.registry import BENCHMARKS
+from engine.errors import InputError
+from engine.settings import Settings
+
+
+def run_benchmarks(
+    settings: Settings, names: Sequence[str], say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Run the named benchmarks (all when none is named) and return one row each.
+
+    A row is ``{name, kind, ratio, goal, unit, load, note}``. Work happens in a workspace of its own that is
+    removed afterwards. Raises ``InputError`` for an unknown name.
+    """
+    known = {entry.name: entry for entry in BENCHMARKS}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InputError(f"There is no benchmark “{unknown[0]}”.", f"Known: {', '.join(known)}.")
+    rows = []
+    for name in names or known:
+        say(f"{name}: {known[name].sentence} ...")
+        rows.append(known[name].run(settings))
+    return rows

@@ -1,0 +1,113 @@
+"""The account of an import: each row that was read ends as kept, repaired or skipped.
+
+A row is one image, or one of its labels. Nothing here reads or writes a file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, field
+
+from engine.contracts.datasets import ImportIssue, Outcome
+from engine.errors import QuestionError
+
+SHOWN_ISSUES = 1_000
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass
+class Tally:
+    """Rows of one kind by outcome."""
+
+    kept: int = 0
+    repaired: int = 0
+    skipped: int = 0
+
+    @property
+    def read(self) -> int:
+        """All rows of this kind."""
+        return self.kept + self.repaired + self.skipped
+
+    @property
+    def skipped_share(self) -> float:
+        """Share of the rows that is skipped, 0 to 1."""
+        return self.skipped / self.read if self.read else 0.0
+
+
+@dataclass
+class Account:
+    """Counts rows and collects the issues, in the order in which they came up."""
+
+    images: Tally = field(default_factory=Tally)
+    labels: Tally = field(default_factory=Tally)
+    issues: list[ImportIssue] = field(default_factory=list)
+
+    def image(self, path: str, repairs: tuple[str, ...] = ()) -> None:
+        """Count an image that is used."""
+        self._used(self.images, path, None, repairs)
+
+    def label(self, file: str, line: int | None, repairs: tuple[str, ...] = ()) -> None:
+        """Count a label that is used."""
+        self._used(self.labels, file, line, repairs)
+
+    def skip_image(self, path: str, reason: str) -> None:
+        """Count an image that is not used."""
+        self.images.skipped += 1
+        self._issue(path, None, Outcome.SKIPPED, reason)
+
+    def skip_label(self, file: str, line: int | None, reason: str) -> None:
+        """Count a label that is not used."""
+        self.labels.skipped += 1
+        self._issue(file, line, Outcome.SKIPPED, reason)
+
+    def label_issue(self, issue: ImportIssue) -> None:
+        """Count a label that a reader has skipped or repaired."""
+        if issue.outcome is Outcome.SKIPPED:
+            self.labels.skipped += 1
+        else:
+            self.labels.repaired += 1
+        self.issues.append(issue)
+
+    def ask(self, limit: float, accepted: bool) -> None:
+        """Raise ``QuestionError`` when more than ``limit`` of the rows of a kind would be skipped."""
+        for tally, word in ((self.labels, "labels"), (self.images, "images")):
+            if tally.skipped_share > limit and not accepted:
+                first = next(issue for issue in self.issues if issue.outcome is Outcome.SKIPPED)
+                raise QuestionError(
+                    f"{tally.skipped:,} of {tally.read:,} {word} would be skipped, more than "
+                    f"{limit:.0%}. The first: {first.file}: {first.reason}.",
+                    "Mend the set, or accept the skips.",
+                    flag="--accept-skips",
+                )
+
+    def counts(self) -> dict[str, int]:
+        """Give ``read``, ``kept``, ``repaired``, ``skipped`` over images and labels."""
+        return {
+            name: getattr(self.images, name) + getattr(self.labels, name)
+            for name in ("read", "kept", "repaired", "skipped")
+        }
+
+    def issues_csv(self) -> bytes:
+        """Write all issues as CSV for a spreadsheet; cells that look like formulas become text."""
+        buffer = io.StringIO(newline="")
+        table = csv.writer(buffer)
+        table.writerow(["file", "line", "outcome", "reason"])
+        for issue in self.issues:
+            line = "" if issue.line is None else str(issue.line)
+            table.writerow([_plain(issue.file), line, issue.outcome.value, _plain(issue.reason)])
+        return buffer.getvalue().encode("utf-8-sig")
+
+    def _used(self, tally: Tally, file: str, line: int | None, repairs: tuple[str, ...]) -> None:
+        if repairs:
+            tally.repaired += 1
+            self._issue(file, line, Outcome.REPAIRED, "; ".join(repairs))
+        else:
+            tally.kept += 1
+
+    def _issue(self, file: str, line: int | None, outcome: Outcome, reason: str) -> None:
+        self.issues.append(ImportIssue(file=file, line=line, outcome=outcome, reason=reason))
+
+
+def _plain(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell

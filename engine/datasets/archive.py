@@ -1,0 +1,316 @@
+"""Sources of an import: a ZIP, a folder, or loose files, all as one list of members.
+
+Nothing is ever extracted by name. A member's path is data, shown and matched but never used to open a
+file; bytes are streamed out of the archive by whoever reads them, and what is kept is stored under its
+SHA-256. Members that try to leave the archive, links and devices are skipped with their reason; an
+archive that is built to deceive or to fill the disk is refused whole.
+"""
+
+from __future__ import annotations
+
+import lzma
+import os
+import re
+import stat
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
+
+from engine.errors import ArchiveError, InputError, LimitError
+from engine.settings import Limits
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"}
+)
+ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
+OTHER_PICTURES = frozenset(
+    {".heic", ".heif", ".avif", ".svg", ".svgz", ".psd", ".jp2", ".ico", ".eps"}
+    | {".dng", ".cr2", ".nef", ".arw"}
+)
+LITTER = frozenset(
+    {".ds_store", "thumbs.db", "desktop.ini", "__macosx", ".git", "@eadir", ".ipynb_checkpoints"}
+)
+MEMBER_BYTES = 256 * 2**20
+"""No single picture is larger; what is held in memory at once stays bounded."""
+PATH_LENGTH = 1_000
+LOCAL_HEADER = 30  # bytes of a ZIP's local file header before the name
+DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError)
+"""What reading a damaged member raises, whichever way it was packed."""
+METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA})
+
+
+@dataclass(frozen=True)
+class Member:
+    """One regular file of a source.
+
+    ``path`` is NFC with forward slashes and for matching and showing only; ``file`` is what is opened,
+    with ``entry`` the position in its directory when it is a ZIP. ``size`` in bytes.
+    """
+
+    path: str
+    size: int
+    file: str
+    entry: int | None = None
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the name says that this is a picture."""
+        return PurePosixPath(self.path).suffix.lower() in IMAGE_SUFFIXES
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an import reads from.
+
+    ``ignored`` counts the litter of operating systems; ``skipped`` holds path and reason of each file
+    that is not taken in.
+    """
+
+    name: str
+    members: tuple[Member, ...]
+    ignored: int = 0
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def images(self) -> tuple[Member, ...]:
+        """The members that are pictures by name."""
+        return tuple(member for member in self.members if member.is_image)
+
+
+def open_source(paths: Sequence[tuple[str, Path]], limits: Limits) -> Source:
+    """List what a ZIP, a folder, or several files hold.
+
+    Args:
+        paths: pairs of original name and place on disk; one folder, one ZIP, or any pictures and ZIPs.
+        limits: bounds on members and bytes.
+
+    Raises:
+        ArchiveError: an archive is damaged, encrypted or built to deceive.
+        LimitError: something is over a limit.
+        InputError: there is nothing to read.
+    """
+    if not paths:
+        raise InputError("There is nothing to import.", "Choose a ZIP, a folder or some pictures.")
+    gathered = _Gathered(limits)
+    for name, path in paths:
+        if path.is_dir():
+            _gather_folder(path, gathered)
+        elif not path.is_file():
+            raise InputError(f"“{path}” does not exist.", "Check the path.")
+        elif zipfile.is_zipfile(path) and not _named_as_image(name):
+            _gather_zip(path, gathered)
+        elif PurePosixPath(name.lower()).suffix in ARCHIVE_SUFFIXES:
+            raise ArchiveError(
+                f"“{name}” is no ZIP that can be read.", "Pack the pictures into an ordinary ZIP."
+            )
+        else:
+            gathered.add(name, path.stat().st_size, str(path))
+    title = paths[0][0] if len(paths) == 1 else f"{len(paths):,} files"
+    return Source(title, tuple(gathered.members.values()), gathered.ignored, tuple(gathered.skipped))
+
+
+def open_member(member: Member) -> BinaryIO:
+    """Open a member for streaming; raises ``ArchiveError`` when the archive is damaged."""
+    if member.entry is None:
+        return Path(member.file).open("rb")
+    archive, entries = _archive(member.file, Path(member.file).stat().st_mtime_ns)
+    try:
+        return cast(BinaryIO, archive.open(entries[member.entry]))
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+        raise ArchiveError(f"“{member.path}” cannot be read from the archive ({error}).") from error
+
+
+@contextmanager
+def reading(member: Member) -> Iterator[BinaryIO]:
+    """Open a member for a ``with``; damage that shows while it is read raises ``ArchiveError``."""
+    try:
+        with open_member(member) as stream:
+            yield stream
+    except DAMAGE as error:
+        raise ArchiveError(f"“{member.path}” is damaged ({error}).", "Pack or copy it again.") from error
+
+
+def read_member(member: Member) -> bytes:
+    """Read a member whole; raises ``ArchiveError`` when it is damaged or too large."""
+    if member.size > MEMBER_BYTES:
+        raise ArchiveError(f"larger than {MEMBER_BYTES >> 20} MiB")
+    try:
+        with open_member(member) as stream:
+            content = stream.read(MEMBER_BYTES + 1)
+    except DAMAGE as error:
+        raise ArchiveError(f"damaged in the archive ({error})") from error
+    if len(content) > MEMBER_BYTES:
+        raise ArchiveError(f"larger than {MEMBER_BYTES >> 20} MiB")
+    return content
+
+
+def clean_path(name: str) -> str:
+    """Return ``name`` as a relative path with forward slashes, NFC.
+
+    Raises ``ValueError`` with the reason when it is absolute, leaves its folder, or cannot be a path.
+    """
+    if "\0" in name:
+        raise ValueError("the name holds a zero byte")
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        raise ValueError("the name is not Unicode text")
+    path = unicodedata.normalize("NFC", name).replace("\\", "/")
+    if path.startswith("//"):
+        raise ValueError("the path names another computer")
+    if path.startswith("/"):
+        raise ValueError("the path is absolute")
+    if re.match(r"[A-Za-z]:", path):
+        raise ValueError("the path names a drive")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise ValueError("the path leaves the archive")
+    if not parts or len(path) > PATH_LENGTH:
+        raise ValueError(f"the path is empty or longer than {PATH_LENGTH:,} characters")
+    if any(unicodedata.category(character) == "Cc" for character in path):
+        raise ValueError("the name holds control characters")
+    return "/".join(parts)
+
+
+class _Gathered:
+    """Members found so far, with what was ignored and why the rest was skipped."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.members: dict[str, Member] = {}
+        self.folded: dict[str, str] = {}
+        self.ignored = 0
+        self.skipped: list[tuple[str, str]] = []
+        self.bytes = 0
+
+    def add(self, name: str, size: int, file: str, entry: int | None = None) -> None:
+        """Take a regular file in, or say why not."""
+        try:
+            path = clean_path(name)
+        except ValueError as error:
+            self.skip(name, str(error))
+            return
+        if is_litter(path):
+            self.ignored += 1
+            return
+        suffix = PurePosixPath(path).suffix.lower()
+        if suffix in OTHER_PICTURES:
+            self.skip(path, f"{suffix[1:].upper()} pictures cannot be read; save it as JPEG or PNG")
+            return
+        if suffix in ARCHIVE_SUFFIXES:
+            self.skip(path, "an archive inside the source; it is not opened")
+            return
+        clash = self.folded.get(path.casefold())
+        if clash is not None:
+            same = "twice" if clash == path else f"beside “{clash}”, which differs only in case"
+            self.skip(path, f"the name stands {same} in the source")
+            return
+        self.bytes += size
+        if len(self.members) >= self.limits.archive_members:
+            raise LimitError(f"The source holds more than {self.limits.archive_members:,} files.")
+        if self.bytes > self.limits.inflated_bytes:
+            raise LimitError(f"The source holds more than {self.limits.inflated_bytes >> 30} GiB.")
+        self.folded[path.casefold()] = path
+        self.members[path] = Member(path, size, file, entry)
+
+    def skip(self, name: str, reason: str) -> None:
+        """Record that a file is not taken in."""
+        self.skipped.append((name.replace("\0", "\\0")[:PATH_LENGTH], reason))
+
+
+def is_litter(path: str) -> bool:
+    """Whether a path is what operating systems leave behind, and no part of a dataset."""
+    parts = path.lower().split("/")
+    return any(part in LITTER for part in parts) or parts[-1].startswith("._")
+
+
+def _gather_folder(folder: Path, gathered: _Gathered) -> None:
+    for found in _walk(folder):
+        if found.is_symlink():
+            gathered.skip(str(PurePosixPath(found.path).relative_to(folder.as_posix())), "a link")
+        elif not found.is_file(follow_symlinks=False):
+            gathered.skip(str(PurePosixPath(found.path).relative_to(folder.as_posix())), "no regular file")
+        else:
+            name = Path(found.path).relative_to(folder).as_posix()
+            gathered.add(name, found.stat(follow_symlinks=False).st_size, found.path)
+
+
+def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield what is no folder, in name order, following no link."""
+    pending = [folder]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            here = sorted(entries, key=lambda entry: entry.name)
+        for entry in here:
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(Path(entry.path))
+            else:
+                yield entry
+
+
+def _gather_zip(path: Path, gathered: _Gathered) -> None:
+    if path.stat().st_size > gathered.limits.archive_bytes:
+        raise LimitError(f"The archive is larger than {gathered.limits.archive_bytes >> 30} GiB.")
+    _, entries = _archive(str(path), path.stat().st_mtime_ns)
+    _check_archive(entries, path, gathered.limits)
+    for position, entry in enumerate(entries):
+        if entry.is_dir():
+            continue
+        # orig_filename keeps what zipfile cuts off at a zero byte.
+        name = entry.orig_filename
+        if _is_special(entry):
+            gathered.skip(name, "a link or a device")
+        elif entry.compress_type not in METHODS:
+            gathered.skip(name, "packed in a way that is not supported")
+        else:
+            gathered.add(name, entry.file_size, str(path), position)
+
+
+@lru_cache(maxsize=4)
+def _archive(file: str, _changed: int) -> tuple[zipfile.ZipFile, tuple[zipfile.ZipInfo, ...]]:
+    """Open an archive once per process; reading its directory costs a second for 200,000 members."""
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        raise ArchiveError(f"The archive is damaged ({error}).", "Pack it again.") from error
+    return archive, tuple(archive.infolist())
+
+
+def _check_archive(entries: Sequence[zipfile.ZipInfo], path: Path, limits: Limits) -> None:
+    """Refuse an encrypted archive, a bomb, and one whose members overlap."""
+    if len(entries) > limits.archive_members:
+        raise LimitError(f"The archive holds more than {limits.archive_members:,} files.")
+    if any(entry.flag_bits & 0x1 for entry in entries):
+        raise ArchiveError("The archive is encrypted.", "Pack it again without a password.")
+    inflated = sum(entry.file_size for entry in entries)
+    if inflated > limits.inflated_bytes:
+        raise LimitError(f"Unpacked, the archive would hold more than {limits.inflated_bytes >> 30} GiB.")
+    packed = sum(entry.compress_size for entry in entries)
+    sizes = [(entry.file_size, entry.compress_size) for entry in entries]
+    for big, small in [(inflated, packed), *sizes]:
+        if big > limits.ratio_applies_above and big > limits.inflate_ratio * max(small, 1):
+            raise ArchiveError(
+                f"The archive unpacks to more than {limits.inflate_ratio:.0f} times its size.",
+                "That is the mark of an archive made to fill a disk; pack the pictures again.",
+            )
+    end = 0
+    for entry in sorted(entries, key=lambda entry: entry.header_offset):
+        if entry.header_offset < end:
+            raise ArchiveError("Files overlap inside the archive.", "It is damaged or made to deceive.")
+        name = len(entry.orig_filename.encode("utf-8", "surrogateescape"))
+        end = entry.header_offset + LOCAL_HEADER + min(name, len(entry.orig_filename)) + entry.compress_size
+    if end > path.stat().st_size:
+        raise ArchiveError("The archive is cut short.", "Upload or pack it again.")
+
+
+def _is_special(entry: zipfile.ZipInfo) -> bool:
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    return kind not in (0, stat.S_IFREG)
+
+
+def _named_as_image(name: str) -> bool:
+    return PurePosixPath(name.lower()).suffix in IMAGE_SUFFIXES

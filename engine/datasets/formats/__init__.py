@@ -1,0 +1,1 @@
+"""Dataset formats: one file and one registry entry each."""

@@ -1,0 +1,137 @@
+"""Classes as folders, with or without train/val/test above or below them.
+
+The rule: what all pictures share at the start of their path is the root. If one level of folders holds
+split names only, it is the split. The first folder that is left names the class; folders below it
+belong to it, as in torchvision's ``ImageFolder``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.contracts.datasets import Split
+from engine.datasets.formats.base import (
+    DatasetFormat,
+    ImageLabels,
+    Recognition,
+    Row,
+    SourceView,
+    clean_class,
+    split_of,
+)
+from engine.errors import InputError
+
+SHOWN = 5  # class names in a sentence
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How deep the root is and at which level below it the split stands, if any."""
+
+    root: int
+    split_level: int | None
+
+    def place(self, path: str) -> tuple[str | None, Split | None]:
+        """Return class and split of a path."""
+        folders = path.split("/")[self.root : -1]
+        split = None
+        if self.split_level is not None and len(folders) > self.split_level:
+            split = split_of(folders.pop(self.split_level))
+        return (clean_class(folders[0]) if folders else None), split
+
+
+def recognise(view: SourceView) -> Recognition | None:
+    """Recognise two classes or more as folders."""
+    layout = _layout(view)
+    placed = [layout.place(member.path) for member in view.images]
+    names = sorted({name for name, _ in placed if name})
+    splits = [split for split in ("train", "val", "test") if any(split == own for _, own in placed)]
+    if len(names) < 2 and not (names and splits):
+        return None
+    shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    where = f" under {', '.join(splits)}" if splits else ""
+    return Recognition(f"{len(names)} folders with pictures{where}: {shown}", tuple(names), len(view.images))
+
+
+def read(view: SourceView) -> Iterator[Row]:
+    """Yield each picture with its class; pictures outside all class folders carry no label.
+
+    Raises ``InputError`` when split folders and others stand side by side.
+    """
+    layout = _layout(view)
+    _refuse_mixture(view, layout)
+    for member in view.images:
+        name, split = layout.place(member.path)
+        yield ImageLabels(member.path, (name,) if name else (), split)
+
+
+def write(rows: Iterable[tuple[ImageLabels, Path]], folder: Path) -> None:
+    """Copy images to ``folder/split/class/name``, or ``folder/class/name`` when none has a split.
+
+    An image without a label goes to no class folder. File names are kept; two equal ones in one
+    folder, and class names that are no folder names, raise ``InputError``.
+    """
+    for labels, source in rows:
+        names = [*([labels.split] if labels.split else []), *labels.labels[:1]]
+        if any(name in (".", "..") or "/" in name or "\\" in name or "\0" in name for name in names):
+            raise InputError(f"“{names[-1]}” cannot be the name of a folder.", "Export as CSV instead.")
+        target = folder.joinpath(*names, labels.path.rsplit("/", 1)[-1])
+        if target.exists():
+            raise InputError(f"Two images would be written to “{target.name}”.", "Export as CSV instead.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
+def _layout(view: SourceView) -> _Layout:
+    folders = [parts for member in view.images if (parts := member.path.split("/")[:-1])]
+    if not folders:
+        return _Layout(0, None)
+    root = _shared(folders)
+    below = [parts[root:] for parts in folders if len(parts) > root]
+    depth = max((len(parts) for parts in below), default=0)
+    for level in range(depth):
+        at_level = [parts[level] if level < len(parts) else "" for parts in below]
+        if all(split_of(name) for name in at_level) and len({split_of(name) for name in at_level}) > 1:
+            return _Layout(root, level)
+    return _Layout(root, None)
+
+
+def _shared(folders: Sequence[Sequence[str]]) -> int:
+    """Count the levels that all paths share; one folder for all is the root, not a class."""
+    shared = 0
+    for level in zip(*folders, strict=False):
+        if len(set(level)) > 1:
+            break
+        shared += 1
+    return shared
+
+
+def _refuse_mixture(view: SourceView, layout: _Layout) -> None:
+    if layout.split_level is not None:
+        return
+    names = {member.path.split("/")[layout.root] for member in view.images if _below(member.path, layout)}
+    splits = sorted(name for name in names if split_of(name))
+    others = sorted(name for name in names if not split_of(name))
+    if len({split_of(name) for name in splits}) > 1 and others:
+        raise InputError(
+            f"The folders {', '.join(splits)} look like splits, but {', '.join(others[:SHOWN])} "
+            "stands beside them.",
+            "Move it below one of them, or take it out.",
+        )
+
+
+def _below(path: str, layout: _Layout) -> bool:
+    return path.count("/") > layout.root
+
+
+FORMAT = DatasetFormat(
+    name="class_folders",
+    title="Class folders",
+    labels="class",
+    recognise=recognise,
+    read=read,
+    write=write,
+)

@@ -1,0 +1,267 @@
+"""The import: from an archive, a folder or pictures to rows, with an outcome for every file.
+
+``run`` is the code of jobs of kind ``import``. Pixels and thumbnails are stored as they are read; rows
+are written in one transaction at the very end, so an import that is stopped or killed leaves no trace
+in the project.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from engine.contracts.base import utc_now
+from engine.contracts.datasets import ImportReport
+from engine.contracts.jobs import ENDED, Work
+from engine.datasets.account import SHOWN_ISSUES, Account
+from engine.datasets.archive import Source, open_source
+from engine.datasets.commit import Incoming, commit_rows
+from engine.datasets.formats.base import DatasetFormat
+from engine.datasets.intake import Intake
+from engine.datasets.manifest import freeze_version
+from engine.datasets.queries import classes as list_classes
+from engine.datasets.staging import remove_staged, staged_files, sweep_staging
+from engine.datasets.thumbnails import ensure_thumbnail, thumbnail_path
+from engine.datasets.understand import Known, Order, Understood, understand
+from engine.errors import (
+    InputError,
+    JobCancelledError,
+    LeaseLostError,
+    NotFoundError,
+    QuestionError,
+)
+from engine.settings import Limits
+from engine.storage.blobs import write_atomic
+from engine.storage.tables import ClassRow, ImageRow, ImportRow, JobRow, Project
+
+DECODING = 0.9  # share of the progress bar; the rest is writing
+ISSUES_FILE = "issues.csv"
+BACKGROUND = [255, 255, 255]
+
+
+def run(work: Work) -> dict[str, Any]:
+    """Import a source into a project and return its ``ImportReport`` as plain values.
+
+    Raises ``QuestionError`` when a person must decide (its ``flag`` names the option that does),
+    other ``InputError`` when the source cannot be used, ``OSError`` (``ENOSPC``) when the disk is full.
+    Nothing of it is in the project then. What was uploaded for it goes away unless it is needed again.
+    """
+    sweep_staging(work.settings, needed=_needed_uploads(work))
+    try:
+        report = _already_done(work) or _import(work, Order.from_payload(work.payload))
+    except BaseException as error:
+        if not _goes_on(work, error):
+            remove_staged(work.payload, work.settings)
+        raise
+    remove_staged(work.payload, work.settings)
+    return report
+
+
+def _goes_on(work: Work, error: BaseException) -> bool:
+    """Whether the source is read again: by this job's next attempt, or after a person's answer."""
+    if isinstance(error, (QuestionError, LeaseLostError, OperationalError)):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOSPC
+    if isinstance(error, JobCancelledError):
+        return work.stop_requested() == "pause"
+    # What is no ``Exception`` ends the process, and the job goes on in another one.
+    return not isinstance(error, Exception) and work.stop_requested() != "cancel"
+
+
+def _import(work: Work, order: Order) -> dict[str, Any]:
+    start = time.monotonic()
+    work.progress(0.0, "Reading the list of files")
+    known = _known(work, order)
+    with Intake(work.settings, known.preprocessing) as intake:
+        source = open_source(order.paths, work.settings.limits)
+        work.check_stop()
+        understood = understand(source, order, known, work.settings.limits)
+        incoming = _take_in(work, understood, intake)
+    preprocessing = _fix_range(known.preprocessing, incoming)
+    _late_thumbnails(work, incoming, preprocessing)
+    # One sync for all pixels: as durable as one per file, at a fraction of its cost.
+    os.sync()
+    work.progress(DECODING, "Writing")
+    work.check_stop()
+    with work.write() as session:
+        project = _project(session, order.project_id)
+        _refuse_second(session, order)
+        # From the row as it is now: another import may have fixed the range, and it stays.
+        project.preprocessing = fixed = _fix_range(_defaults(project), incoming)
+        report = _commit(session, work, order, understood, incoming, start)
+    if fixed != preprocessing:
+        _late_thumbnails(work, incoming, fixed, again=True)
+    work.progress(1.0, f"{report['images']:,} images")
+    return report
+
+
+def _commit(
+    session: Session,
+    work: Work,
+    order: Order,
+    understood: Understood,
+    incoming: Sequence[Incoming],
+    start: float,
+) -> dict[str, Any]:
+    """Write all rows and the new version, and return the report."""
+    limits, account = work.settings.limits, understood.account
+    project = _project(session, order.project_id)
+    committed = commit_rows(
+        session, project, work.job_id, incoming, account, mode=order.mode, class_limit=limits.classes
+    )
+    _refuse_skips(account, limits, order)
+    version = freeze_version(session, work.settings, project.id, "import")
+    report = ImportReport(
+        project=project.id,
+        task=order.task,
+        format=understood.format.name,
+        format_reason=understood.reason,
+        dataset_version=version.number,
+        images=committed.images,
+        classes=tuple(info.name for info in list_classes(session, project.id)),
+        annotations=committed.annotations,
+        **account.counts(),
+        ignored=understood.source.ignored + _unread(understood.source, understood.format),
+        issues_total=len(account.issues),
+        issues=tuple(account.issues[:SHOWN_ISSUES]),
+        issues_file=_write_issues(work, account),
+        seconds=time.monotonic() - start,
+        splits_of_set=committed.splits_of_set,
+        notes=committed.notes,
+    ).model_dump(mode="json")
+    session.add(_import_row(work, order, report))
+    return report
+
+
+def _known(work: Work, order: Order) -> Known:
+    """Look at the project; raises ``QuestionError`` when it has images and nobody said what of them."""
+    with work.database.read() as session:
+        project = _project(session, order.project_id)
+        _refuse_second(session, order)
+        names = select(ClassRow.name).where(ClassRow.project_id == project.id, ClassRow.deleted_at.is_(None))
+        names = names.order_by(ClassRow.position)
+        return Known(_defaults(project), () if order.mode == "replace" else tuple(session.scalars(names)))
+
+
+def _refuse_second(session: Session, order: Order) -> None:
+    query = select(func.count()).select_from(ImageRow).where(ImageRow.project_id == order.project_id)
+    if order.mode == "new" and (images := session.scalar(query)):
+        raise QuestionError(
+            f"The project holds {images:,} images already.",
+            "Add to them with --add, or put the new ones in their place with --replace.",
+            flag="--add",
+        )
+
+
+def _refuse_skips(account: Account, limits: Limits, order: Order) -> None:
+    """Ask when too much would be skipped; refuse when nothing is left."""
+    if account.images.skipped == account.images.read:
+        first = account.issues[0]
+        raise InputError(
+            f"None of the {account.images.read:,} pictures could be used. {first.file}: {first.reason}.",
+            "Mend the pictures, or choose others.",
+        )
+    account.ask(limits.skipped_share, order.accept_skips)
+
+
+def _defaults(project: Project) -> dict[str, Any]:
+    return {"background": BACKGROUND, **(project.preprocessing or {})}
+
+
+def _take_in(work: Work, understood: Understood, intake: Intake) -> list[Incoming]:
+    """Store the pixels of all rows; a picture that cannot be read is skipped with its labels."""
+    rows, account = understood.rows, understood.account
+    members = {member.path: member for member in understood.source.images}
+    total = len(rows)
+
+    def tick(done: int) -> None:
+        work.check_stop()
+        work.progress(DECODING * done / total, f"{done:,} of {total:,} images")
+
+    wanted = [members[row.path] for row in rows]
+    taken = {one.path: one for one in intake.take(wanted, tick)}
+    incoming = []
+    for row in rows:
+        one = taken[row.path]
+        if one.error:
+            account.skip_image(row.path, one.error)
+            for _ in row.labels:
+                account.skip_label(row.file or row.path, row.line, f"its image “{row.path}”: {one.error}")
+        else:
+            incoming.append(Incoming(row, one))
+    return incoming
+
+
+def _fix_range(preprocessing: dict[str, Any], incoming: Sequence[Incoming]) -> dict[str, Any]:
+    """Fix the range of data of more than 8 bits at the first import that brings such data."""
+    lows = [item.taken.low for item in incoming if item.taken.low is not None]
+    highs = [item.taken.high for item in incoming if item.taken.high is not None]
+    if not lows or preprocessing.get("low") is not None:
+        return preprocessing
+    low, high = min(lows), max(highs)
+    return {**preprocessing, "low": low, "high": high if high > low else low + 1}
+
+
+def _late_thumbnails(
+    work: Work, incoming: Sequence[Incoming], preprocessing: dict[str, Any], *, again: bool = False
+) -> None:
+    """Make the thumbnails that had to wait for the range of the set."""
+    for item in incoming:
+        if item.taken.low is not None:
+            if again:
+                thumbnail_path(work.settings, item.taken.sha256).unlink(missing_ok=True)
+            else:
+                work.check_stop()
+            ensure_thumbnail(work.settings, item.taken.sha256, preprocessing)
+
+
+def _project(session: Session, project_id: str) -> Project:
+    project = session.get(Project, project_id)
+    if project is None or project.deleted_at is not None:
+        raise NotFoundError("The project of this import does not exist any more.")
+    return project
+
+
+def _unread(source: Source, chosen: DatasetFormat) -> int:
+    """Count the files that are neither pictures nor read by the format, such as a README."""
+    return sum(not member.is_image and not chosen.is_label_file(member.path) for member in source.members)
+
+
+def _write_issues(work: Work, account: Account) -> str:
+    """Write all issues as CSV into the job's folder; returns its path inside the workspace."""
+    path = work.folder / ISSUES_FILE
+    write_atomic(path, account.issues_csv())
+    return path.relative_to(work.settings.home).as_posix()
+
+
+def _import_row(work: Work, order: Order, report: dict[str, Any]) -> ImportRow:
+    return ImportRow(
+        id=work.job_id,
+        project_id=order.project_id,
+        source=order.name,
+        report=report,
+        created_at=utc_now(),
+    )
+
+
+def _already_done(work: Work) -> dict[str, Any] | None:
+    """Return the report when an earlier attempt was killed after its rows were written."""
+    with work.database.read() as session:
+        row = session.get(ImportRow, work.job_id)
+        return None if row is None else row.report
+
+
+def _needed_uploads(work: Work) -> set[Path]:
+    """Return the uploads of all imports that have not ended, this one among them."""
+    query = select(JobRow.payload).where(JobRow.kind == "import", JobRow.state.not_in(ENDED))
+    with work.database.read() as session:
+        return {path for payload in session.scalars(query) for path in staged_files(payload)}

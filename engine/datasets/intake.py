@@ -1,0 +1,324 @@
+"""Taking images in: two processes of their own that read, check, decode and store each file.
+
+A decoder that crashes takes only its process down: the image it was at is reported, and a new process
+goes on behind it. The processes are started as ``python -m engine.datasets.intake``, speak JSON lines
+over their pipes and end when these close, so that none outlives the import. They load Pillow and numpy
+and nothing heavier.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any, Self
+
+import numpy as np
+from PIL import Image
+
+from engine.datasets.archive import Member, read_member
+from engine.datasets.preprocessing import (
+    RANGED_MODES,
+    Preprocessing,
+    UnreadableImageError,
+    open_image,
+    orientation,
+    to_rgb,
+    upright,
+)
+from engine.datasets.thumbnails import LEAST, SHORT_SIDE, make_thumbnail, reading, thumbnail_path
+from engine.errors import ArchiveError
+from engine.settings import Settings
+from engine.storage.blobs import BlobStore, write_atomic
+
+PROCESSES = 2
+CHUNK = 24  # files per order: small enough to stop soon, large enough to hide the pipe
+AHEAD = 2  # orders that a process holds, so that it never waits for the next
+MEMORY = 2**30  # bytes of data that a process may hold
+END_SECONDS = 2.0
+ERROR_LENGTH = 300  # answers stay small, so that a pipe never fills up and blocks both ends
+JPEGS = ("JPEG", "MPO")
+FIRST_SIDEWAYS = 5  # EXIF orientations from here on swap width and height
+SMALL_FILE = 64 * 1024  # bytes up to which a small JPEG is its own thumbnail
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of one file; ``error`` is the reason when it cannot be used.
+
+    ``width``, ``height``: px, upright. ``low``, ``high``: extremes of data of more than 8 bits.
+    ``repairs``: what had to be done to see it as RGB.
+    """
+
+    path: str
+    error: str = ""
+    sha256: str = ""
+    bytes: int = 0
+    format: str = ""
+    mode: str = ""
+    width: int = 0
+    height: int = 0
+    low: float | None = None
+    high: float | None = None
+    repairs: tuple[str, ...] = ()
+
+
+def take_in(member: Member, settings: Settings, record: Preprocessing) -> Taken:
+    """Read, decode and store one file and its thumbnail (not synced; see ``Intake.take``).
+
+    Raises ``OSError`` when it cannot be stored: that says nothing about the picture.
+    """
+    try:
+        return _take_in(member, settings, record)
+    except (ArchiveError, UnreadableImageError) as error:
+        return Taken(member.path, error=str(error)[:ERROR_LENGTH])
+    except MemoryError:
+        return Taken(member.path, error=f"decoding it needs more than {MEMORY >> 20} MiB of memory")
+
+
+def _take_in(member: Member, settings: Settings, record: Preprocessing) -> Taken:
+    content = read_member(member)
+    image = open_image(content)
+    taken_format, mode, frames = image.format or "", image.mode, getattr(image, "n_frames", 1)
+    size = None
+    if taken_format in JPEGS:
+        # Shrinking inside the inverse transform still reads and decodes all of the file, so damage
+        # shows as it would at full size; only fewer pixels are made.
+        size = image.size if orientation(image) < FIRST_SIDEWAYS else image.size[::-1]
+        short = min(size)
+        image.draft(None, (LEAST * image.width // short, LEAST * image.height // short))
+    opened, image = image, upright(image)
+    ranged = mode in RANGED_MODES
+    low, high = _extremes(image) if ranged else (None, None)
+    if ranged and low is None:
+        raise UnreadableImageError("no pixel holds a number")
+    picture = None if ranged and record.low is None else to_rgb(image, record)
+    digest = hashlib.sha256(content).hexdigest()
+    store, thumbnail = BlobStore(settings.files), thumbnail_path(settings, digest)
+    if not store.holds(digest, len(content)):
+        thumbnail.unlink(missing_ok=True)  # as old as the torn file, and maybe the same
+        write_atomic(store.path(digest), content, sync=False)
+    if picture is not None:
+        as_it_is = taken_format in JPEGS and picture is opened and len(content) <= SMALL_FILE
+        _store_thumbnail(thumbnail, picture, store.path(digest) if as_it_is else None)
+    width, height = size or image.size
+    return Taken(
+        path=member.path,
+        sha256=digest,
+        bytes=len(content),
+        format=taken_format,
+        mode=mode,
+        width=width,
+        height=height,
+        low=low,
+        high=high,
+        repairs=tuple(_repairs(mode, frames, taken_format)),
+    )
+
+
+class Intake:
+    """``PROCESSES`` processes that take images in, from ``with`` to its end.
+
+    They start at once, so that they are ready when the source has been listed.
+    """
+
+    def __init__(self, settings: Settings, preprocessing: dict[str, Any]) -> None:
+        self._settings = settings
+        self._order = json.dumps({"preprocessing": preprocessing})
+        self._selector = selectors.DefaultSelector()
+        self._workers: list[_Process] = []
+
+    def __enter__(self) -> Self:
+        """Start the processes."""
+        for _ in range(PROCESSES):
+            self._workers.append(_Process(self._settings, self._order, self._selector))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the processes, whatever they are at."""
+        for worker in self._workers:
+            worker.close()
+        self._selector.close()
+
+    def take(self, members: Sequence[Member], tick: Callable[[int], None]) -> Iterator[Taken]:
+        """Take all members in; yields in the order in which they finish.
+
+        ``tick`` gets the number done at least twice a second; what it raises ends the work. Files are
+        written without syncing; the caller syncs once before it commits rows that name them. Raises
+        ``OSError`` when they cannot be stored, as on a full disk.
+        """
+        orders = deque(members[start : start + CHUNK] for start in range(0, len(members), CHUNK))
+        done = 0
+        while orders or any(worker.pending for worker in self._workers):
+            for worker in self._workers:
+                worker.feed(orders)
+            tick(done)
+            for key, _ in self._selector.select(timeout=0.5):
+                for taken in key.data.collect(orders):
+                    done += 1
+                    yield taken
+        tick(done)
+
+
+class _Process:
+    """One process with the members that it was given and has not answered yet, in order."""
+
+    def __init__(self, settings: Settings, order: str, selector: selectors.BaseSelector) -> None:
+        self.settings = settings
+        self.order = order
+        self.selector = selector
+        self.pending: deque[Member] = deque()
+        self.buffer = b""
+        self._start()
+
+    def _start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "engine.datasets.intake"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **self.settings.environment()},
+        )
+        self.selector.register(self._pipe(self.process.stdout), selectors.EVENT_READ, self)
+        self._send([self.order])
+
+    def feed(self, orders: deque[Sequence[Member]]) -> None:
+        """Give the process more to do while it holds less than ``AHEAD`` orders."""
+        while orders and len(self.pending) <= CHUNK * (AHEAD - 1):
+            members = orders.popleft()
+            self.pending.extend(members)
+            # Without its path, which only this side needs.
+            self._send([json.dumps({**asdict(member), "path": ""}) for member in members])
+
+    def collect(self, orders: deque[Sequence[Member]]) -> Iterator[Taken]:
+        """Yield what the process has answered; when it died, report the image it was at."""
+        content = os.read(self._pipe(self.process.stdout).fileno(), 1 << 16)
+        *lines, self.buffer = (self.buffer + content).split(b"\n")
+        for line in lines:
+            values = json.loads(line)
+            if "errno" in values:
+                raise OSError(values["errno"], values["reason"])
+            path = self.pending.popleft().path
+            yield Taken(**{**values, "path": path, "repairs": tuple(values["repairs"])})
+        if content:
+            return
+        status = self.process.wait()
+        if status >= 0:
+            raise RuntimeError(f"the intake process ended with exit code {status}; its trace is in the log")
+        self.selector.unregister(self._pipe(self.process.stdout))
+        self.close()
+        rest, self.buffer = list(self.pending), b""
+        self.pending.clear()
+        if rest:
+            yield Taken(rest[0].path, error=f"its decoder crashed (signal {-status})")
+            if rest[1:]:
+                orders.appendleft(rest[1:])
+        self._start()
+
+    def close(self) -> None:
+        """End the process: asked first, so that it clears away a file that it is writing."""
+        self.process.terminate()
+        try:
+            self.process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:  # deaf inside a decoder
+            self.process.kill()
+            self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            try:
+                self._pipe(pipe).close()
+            except BrokenPipeError:
+                continue  # what was still to be sent went down with the process
+
+    def _send(self, lines: Sequence[str]) -> None:
+        try:
+            pipe = self._pipe(self.process.stdin)
+            pipe.write("".join(f"{line}\n" for line in lines).encode())
+            pipe.flush()
+        except BrokenPipeError:
+            return  # it died; ``collect`` sees the end of its answers and starts another
+
+    @staticmethod
+    def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+        assert pipe is not None  # both were asked for
+        return pipe
+
+
+def _extremes(image: Image.Image) -> tuple[float | None, float | None]:
+    values = np.asarray(image)
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    if finite.size == 0:
+        return None, None
+    return float(finite.min()), float(finite.max())
+
+
+def _store_thumbnail(target: Path, picture: Image.Image, stored: Path | None) -> None:
+    """Write the thumbnail; ``stored`` is the file itself when a browser can show it as it is."""
+    if target.exists():
+        return
+    if stored is None or max(picture.size) > 2 * SHORT_SIDE:
+        write_atomic(target, make_thumbnail(picture), sync=False)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(stored, target)  # neither is ever written again
+    except OSError:  # there already, or a file system without links
+        write_atomic(target, stored.read_bytes(), sync=False)
+
+
+def _repairs(mode: str, frames: int, image_format: str) -> Iterator[str]:
+    if frames > 1 and image_format not in JPEGS:
+        yield f"{frames} frames or pages; the first is used"
+    if mode in RANGED_MODES:
+        yield "more than 8 bits; scaled by the range of the set"
+    if mode == "CMYK":
+        yield "CMYK; converted to RGB"
+
+
+def _limit_memory() -> None:
+    if sys.platform == "linux":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, hard))
+
+
+def main() -> None:
+    """Answer each line on standard input, a member, with a line, what became of it."""
+    signal.signal(signal.SIGTERM, _leave)
+    _limit_memory()
+    settings = Settings.from_environment()
+    # Whatever a library prints must not mix with the answers.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    first = sys.stdin.buffer.readline()
+    if not first:
+        return
+    record = reading(json.loads(first)["preprocessing"])
+    for line in sys.stdin.buffer:
+        answers.write(json.dumps(_answer(line, settings, record)).encode() + b"\n")
+        answers.flush()
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit
+
+
+def _answer(line: bytes, settings: Settings, record: Preprocessing) -> dict[str, Any]:
+    """Say what became of a member, or which error of the system ends the import."""
+    try:
+        return asdict(take_in(Member(**json.loads(line)), settings, record))
+    except OSError as error:
+        return {"errno": error.errno or errno.EIO, "reason": (error.strerror or str(error))[:ERROR_LENGTH]}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""What was uploaded for imports: which files an import reads, and when they go away."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from engine.settings import Settings
+
+FILE_LIST = ".files.json"
+"""End of the name of a staged list: ``[{"path": original name, "file": place on disk}, ...]``."""
+KEPT_SECONDS = 3 * 86_400
+
+
+def listed_files(source: Path) -> tuple[tuple[str, Path], ...]:
+    """Return original name and place of each file that a staged list names; () for another source.
+
+    Raises ``FileNotFoundError`` when the list is gone.
+    """
+    if not source.name.endswith(FILE_LIST):
+        return ()
+    entries = json.loads(source.read_text(encoding="utf-8"))
+    return tuple((str(entry["path"]), Path(entry["file"])) for entry in entries)
+
+
+def staged_files(payload: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Return what was uploaded for the import with this payload and is there still; its list is last."""
+    if not payload.get("staged"):
+        return ()
+    source = Path(payload["source"])
+    listed = listed_files(source) if source.exists() else ()
+    return (*(path for _, path in listed), source)
+
+
+def remove_staged(payload: Mapping[str, Any], settings: Settings) -> None:
+    """Remove what was uploaded for this import; nothing outside the staging folder is touched."""
+    for path in staged_files(payload):
+        if path.resolve().is_relative_to(settings.staging.resolve()):
+            _remove(path, settings)
+
+
+def sweep_staging(
+    settings: Settings, older_than_seconds: float = KEPT_SECONDS, needed: Collection[Path] = ()
+) -> None:
+    """Remove uploads that nobody imported and the lists of cancelled imports, but not what is ``needed``."""
+    before = time.time() - older_than_seconds
+    for path in list(settings.staging.rglob("*")):
+        with suppress(FileNotFoundError):  # another import sweeps at the same time
+            if path.is_file() and path not in needed and path.stat().st_mtime < before:
+                _remove(path, settings)
+
+
+def _remove(path: Path, settings: Settings) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    if path.parent.parent == settings.staging / "uploads":
+        with suppress(OSError):  # something else lies in the folder of this upload
+            path.parent.rmdir()

@@ -1,0 +1,232 @@
+"""The job that makes a bundle and proves it before anyone can download it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from engine.contracts.base import utc_now
+from engine.contracts.datasets import SPLITS
+from engine.contracts.jobs import Work
+from engine.contracts.results import ProbeResult, Report, WeightsUsed
+from engine.datasets.cache import decoded
+from engine.datasets.manifest import Manifest, load_manifest
+from engine.datasets.preprocessing import normalise
+from engine.errors import ConflictError, ExportError, NotFoundError
+from engine.export import bundle, parity
+from engine.export.card import CardFacts, write_card
+from engine.export.onnx_file import write_onnx
+from engine.storage.blobs import BlobStore, sha256_of
+from engine.storage.tables import ExportRow, Project, ReportRow, RunRow, VersionRow
+from engine.training.trained import TrainedModel, load_trained
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is exported: the run's rows and records."""
+
+    project: Project
+    run: RunRow
+    version: VersionRow
+    report: Report
+    probe: ProbeResult | None
+
+
+def run(work: Work) -> dict[str, Any]:
+    """Make, prove and pack the bundle of ``payload["run_id"]``; the result names it.
+
+    Raises ``ExportError`` with the figures when the bundle does not agree with the trained model.
+    """
+    source = _load_source(work, work.payload["run_id"])
+    work.progress(0.02, "Loading the trained model")
+    trained = load_trained(work.settings, work.database, source.run.id, device="cpu")
+    manifest = load_manifest(work.database, work.settings, source.version.id)
+    folder = work.folder / "bundle"
+    folder.mkdir()
+
+    work.progress(0.05, "Writing the ONNX file")
+    bundle.write_parts(folder, trained.classes, trained.preprocessing, trained.folder)
+    _write_network(trained, folder / "model.onnx")
+    work.check_stop()
+
+    agreements = _prove(work, trained, manifest, source.report, folder)
+    work.progress(0.92, "Packing")
+    facts = _card_facts(source, manifest, trained, agreements)
+    (folder / "card.md").write_text(write_card(facts), "utf-8")
+    bundle.write_checksums(folder)
+    target = work.folder / f"{_slug(source.project.name)}-run-{source.run.number}.zip"
+    bundle.write_zip(folder, target)
+    return _record(work, source, folder, target, agreements)
+
+
+def _load_source(work: Work, run_id: str) -> Source:
+    with work.database.read() as session:
+        run_row = session.get(RunRow, run_id)
+        report = session.get(ReportRow, run_id)
+        if run_row is None:
+            raise NotFoundError("This run does not exist.", "Choose one on the Runs screen.")
+        if report is None:
+            raise ConflictError("This run has no model to export.", "Choose a run that has finished.")
+        return Source(
+            project=session.scalars(select(Project).where(Project.id == run_row.project_id)).one(),
+            run=run_row,
+            version=session.scalars(select(VersionRow).where(VersionRow.id == run_row.version_id)).one(),
+            report=Report.model_validate(report.report),
+            probe=ProbeResult.model_validate(report.probe) if report.probe else None,
+        )
+
+
+def _write_network(trained: TrainedModel, path: Path) -> None:
+    record = trained.preprocessing
+    write_onnx(
+        trained.model,
+        record.height,
+        record.width,
+        path,
+        {
+            "task": trained.task,
+            "classes": [info.name for info in trained.classes],
+            "preprocessing": record.to_dict(),
+        },
+    )
+
+
+# --- the proof ------------------------------------------------------------------------------------
+
+
+def _prove(
+    work: Work, trained: TrainedModel, manifest: Manifest, report: Report, folder: Path
+) -> dict[str, parity.Agreement]:
+    """Compare the files in ``folder`` with the trained model on the images that the report measured."""
+    digests = {image.id: image.sha256 for image in manifest.images}
+    shas = [digests[result.image_id] for result in report.results]
+    if not shas:
+        raise ExportError(
+            "The export cannot be proven: this run was measured on no image.",
+            "Add test or validation images and train again.",
+        )
+    work.progress(0.25, f"Asking the trained model about {len(shas)} images")
+    pixels = decoded(work.settings, shas, trained.preprocessing, lambda _share: work.check_stop())
+    reference = _in_batches(work, trained.predict, pixels)
+    work.progress(0.45, "Loading the safetensors file through timm and asking it too")
+    reloaded = _in_batches(work, _timm_model(trained, folder), pixels)
+    work.progress(0.65, "Running the bundle's predict.py on the original files")
+    store = BlobStore(work.settings.files)
+    names = [info.name for info in trained.classes]
+    exported = parity.run_bundle(folder, [store.path(sha) for sha in shas], names, work.check_stop)
+    stored = np.array([result.scores for result in report.results], dtype=np.float32)
+    agreements = {
+        "onnx": parity.compare(reference, exported),
+        "safetensors": parity.compare(reference, reloaded),
+        "report": parity.compare(stored, exported),
+    }
+    for name, agreement in agreements.items():
+        work.log(f"parity {name}: {agreement.to_dict()}")
+    parity.require(agreements["onnx"], "model.onnx with predict.py", "the trained model")
+    parity.require(agreements["safetensors"], "model.safetensors", "the trained model")
+    parity.require(agreements["report"], "model.onnx with predict.py", "the run's report")
+    return agreements
+
+
+def _in_batches(work: Work, predict: Any, pixels: Any) -> NDArray[np.float32]:
+    rows = []
+    for start in range(0, len(pixels), BATCH):
+        work.check_stop()
+        rows.append(predict(pixels[start : start + BATCH]))
+    return np.concatenate(rows)
+
+
+def _timm_model(trained: TrainedModel, folder: Path) -> Any:
+    """Return a function from pixels to probabilities over the bundle's own config and weights."""
+    model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+
+    @torch.inference_mode()
+    def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits = model(torch.from_numpy(normalise(pixels, trained.preprocessing)))
+        return np.asarray(logits.float().softmax(dim=1).numpy(), dtype=np.float32)
+
+    return predict
+
+
+# --- what is written down -------------------------------------------------------------------------
+
+
+def _card_facts(
+    source: Source, manifest: Manifest, trained: TrainedModel, agreements: dict[str, parity.Agreement]
+) -> CardFacts:
+    return CardFacts(
+        project=source.project.name,
+        run=source.run.id,
+        run_number=source.run.number,
+        dataset_version=source.version.number,
+        manifest=source.version.manifest,
+        classes=[info.name for info in trained.classes],
+        split_sizes=_split_sizes(manifest),
+        config=source.run.config,
+        plan=source.run.plan or {},
+        weights=WeightsUsed.model_validate(source.run.weights) if source.run.weights else None,
+        report=source.report,
+        probe=source.probe,
+        record=trained.preprocessing,
+        onnx=agreements["onnx"],
+        safetensors=agreements["safetensors"],
+        stored=agreements["report"],
+    )
+
+
+def _split_sizes(manifest: Manifest) -> dict[str, dict[str, int]]:
+    names = {info.id: info.name for info in manifest.classes}
+    return {
+        split: dict(
+            Counter(names[label.class_id] for image in manifest.of_split(split) for label in image.labels)
+        )
+        for split in SPLITS
+    }
+
+
+def _slug(name: str) -> str:
+    """Turn a project's name into part of a file name: letters, digits and hyphens."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "model"
+
+
+def _record(
+    work: Work,
+    source: Source,
+    folder: Path,
+    target: Path,
+    agreements: dict[str, parity.Agreement],
+) -> dict[str, Any]:
+    files: Sequence[bundle.BundleFile] = bundle.list_files(folder)
+    digest, size = sha256_of(target), target.stat().st_size
+    path = target.relative_to(work.settings.home).as_posix()
+    figures = {name: agreement.to_dict() for name, agreement in agreements.items()}
+    with work.write() as session:
+        session.merge(
+            ExportRow(
+                id=work.job_id,
+                run_id=source.run.id,
+                path=path,
+                sha256=digest,
+                bytes=size,
+                files=[[file.name, file.size] for file in files],
+                parity={**figures["onnx"], "split": source.report.split, **figures},
+                created_at=utc_now(),
+            )
+        )
+    shutil.rmtree(folder)
+    return {"path": path, "sha256": digest, "bytes": size, "parity": figures["onnx"]}

@@ -1,0 +1,137 @@
+"""Predict with this model, on any machine, without Lensmith.
+
+    python predict.py IMAGE_OR_FOLDER ... [--json] [--top N]
+
+Needs onnxruntime, numpy and Pillow (``pip install -r requirements.txt``) and the files beside this
+one. From Python: ``from predict import predict; predict(["photo.jpg"])``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from engine.datasets.preprocessing import Preprocessing, UnreadableImageError, normalise, prepare
+
+BATCH = 16
+TOP = 5
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+
+
+class Classifier:
+    """The exported network with its classes and its preprocessing.
+
+    ``model`` is the ONNX file, as a path or as its content.
+    """
+
+    def __init__(self, model: str | bytes, classes: Sequence[str], record: Preprocessing) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors only
+        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self.input_name = self.session.get_inputs()[0].name
+        self.classes = tuple(classes)
+        self.record = record
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Classifier:
+        """Load model.onnx, classes.json and preprocessing.json from one folder."""
+        classes = json.loads((folder / "classes.json").read_text("utf-8"))
+        record = json.loads((folder / "preprocessing.json").read_text("utf-8"))
+        return cls(
+            str(folder / "model.onnx"),
+            [entry["name"] for entry in classes],
+            Preprocessing.from_dict(record),
+        )
+
+    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Turn prepared images, uint8 (N, H, W, 3), into probabilities (N, K)."""
+        (logits,) = self.session.run(None, {self.input_name: normalise(pixels, self.record)})
+        return softmax(logits)
+
+    def predict(self, paths: Sequence[str | Path], top: int = TOP) -> Iterator[dict[str, Any]]:
+        """Give the ``top`` likeliest classes (0: all) of each file, or the reason why there are none."""
+        for start in range(0, len(paths), BATCH):
+            yield from self._predict_batch(paths[start : start + BATCH], top)
+
+    def _predict_batch(self, paths: Sequence[str | Path], top: int) -> Iterator[dict[str, Any]]:
+        prepared: list[NDArray[np.uint8] | str] = []
+        for path in paths:
+            try:
+                prepared.append(prepare(path, self.record))
+            except (UnreadableImageError, OSError) as error:
+                prepared.append(str(error))
+        pixels = [item for item in prepared if not isinstance(item, str)]
+        rows = iter(self.probabilities(np.stack(pixels)) if pixels else ())
+        for path, item in zip(paths, prepared, strict=True):
+            if isinstance(item, str):
+                yield {"file": str(path), "predictions": [], "error": f"Not readable: {item}."}
+            else:
+                yield {"file": str(path), "predictions": best(next(rows), self.classes, top)}
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn logits (N, K) into probabilities (N, K)."""
+    shifted = np.exp((logits - logits.max(axis=1, keepdims=True)).astype(np.float64))
+    share: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
+    return share.astype(np.float32)
+
+
+def best(scores: NDArray[np.float32], classes: Sequence[str], top: int) -> list[dict[str, Any]]:
+    """List label and score of the ``top`` likeliest classes (0: all), best first; equals in class order."""
+    order = np.argsort(-scores, kind="stable")[: top or len(classes)]
+    return [{"label": classes[k], "score": float(scores[k])} for k in order]
+
+
+def predict(paths: Sequence[str | Path], top: int = TOP) -> list[dict[str, Any]]:
+    """Predict image files with the model beside this script."""
+    return list(Classifier.from_folder(Path(__file__).parent).predict(paths, top))
+
+
+def find_images(inputs: Sequence[str]) -> list[Path]:
+    """List the files named, and the images at any depth of the folders named."""
+    found: list[Path] = []
+    for name in inputs:
+        path = Path(name)
+        if path.is_dir():
+            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        else:
+            found.append(path)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns 0, or 2 when a file could not be read or there was none."""
+    parser = argparse.ArgumentParser(description="Classify images with this model.")
+    parser.add_argument("inputs", nargs="*", metavar="IMAGE_OR_FOLDER")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--top", type=int, default=TOP, metavar="N", help="classes an image (0: all)")
+    parser.add_argument("--files-from", metavar="FILE", help="a text file that names one image a line")
+    options = parser.parse_args(arguments)
+    listed = Path(options.files_from).read_text("utf-8").splitlines() if options.files_from else []
+    paths = find_images([*options.inputs, *listed])
+    if not paths:
+        parser.error("there is no image to classify")
+    results = []
+    for result in Classifier.from_folder(Path(__file__).parent).predict(paths, max(0, options.top)):
+        results.append(result)
+        if not options.json:
+            answers = ", ".join(f"{p['label']} {p['score']:.3f}" for p in result["predictions"])
+            sys.stdout.write(f"{result['file']}: {answers or result['error']}\n")
+    if options.json:
+        sys.stdout.write(json.dumps(results, ensure_ascii=False, indent=1) + "\n")
+    failed = [result for result in results if "error" in result]
+    for result in failed:
+        sys.stderr.write(f"{result['file']}: {result['error']}\n")
+    return 2 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

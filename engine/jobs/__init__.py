@@ -1,0 +1,1 @@
+"""Jobs: queue with lanes, worker, child processes, events."""

@@ -1,0 +1,1 @@
+"""Database, content-addressed files, run folders."""

@@ -1,0 +1,80 @@
+"""Content-addressed files and atomic writes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+CHUNK = 1 << 20
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits, reading 1 MiB at a time."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_atomic(path: Path, content: bytes, *, sync: bool = True) -> None:
+    """Write ``content`` beside ``path``, sync it, and rename: ``path`` is whole or absent.
+
+    Raises ``OSError``, ``ENOSPC`` on a full disk; then nothing is left beside ``path``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with beside.open("wb") as handle:
+            handle.write(content)
+            if sync:
+                handle.flush()
+                os.fsync(handle.fileno())
+        beside.replace(path)
+    except BaseException:
+        with suppress(OSError):  # the first error says more than that it could not be cleared away
+            beside.unlink(missing_ok=True)
+        raise
+    if sync:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside ``folder`` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class BlobStore:
+    """Files named by their SHA-256 under ``root/ab/cd/``; never changed once written."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, sha256: str) -> Path:
+        """Return where the file with this digest is, or would be."""
+        return self.root / sha256[:2] / sha256[2:4] / sha256
+
+    def put(self, content: bytes, *, sync: bool = True) -> str:
+        """Store ``content`` and return its digest; storing it again costs one look."""
+        digest = hashlib.sha256(content).hexdigest()
+        if not self.holds(digest, len(content)):
+            write_atomic(self.path(digest), content, sync=sync)
+        return digest
+
+    def holds(self, sha256: str, size: int) -> bool:
+        """Whether the file with this digest is stored with its ``size`` bytes.
+
+        A power loss can tear a file that was written without syncing; that one is to be written again.
+        """
+        try:
+            return self.path(sha256).stat().st_size == size
+        except FileNotFoundError:
+            return False
+
+    def read(self, sha256: str) -> bytes:
+        """Return the content; raises ``FileNotFoundError`` when it is not stored."""
+        return self.path(sha256).read_bytes()

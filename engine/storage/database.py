@@ -1,0 +1,134 @@
+"""Opening the workspace's database, its transactions and its migrations."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from filelock import FileLock
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+from engine.settings import Settings
+from engine.storage.blobs import sync_folder
+
+BUSY_TIMEOUT_MS = 30_000
+
+
+def new_id() -> str:
+    """Return a fresh id of 12 hexadecimal digits (48 bits), safe in addresses and file names."""
+    return secrets.token_hex(6)
+
+
+class Database:
+    """Short transactions over one database address.
+
+    SQLite runs with the rollback journal and ``synchronous=FULL``: WAL has a reset bug before 3.51.3,
+    and an acknowledged write must survive a power cut. Writers begin IMMEDIATE, so that two of them
+    wait for each other instead of failing half-way.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.url = make_url(settings.database_url)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The SQLAlchemy engine, made at first use, with the schema up to date."""
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        engine = _create_engine(self.settings.database_url)
+        with FileLock(str(self.settings.home / "migrate.lock")):
+            _migrate(engine, self._sqlite_path)
+        return engine
+
+    @property
+    def _sqlite_path(self) -> Path | None:
+        if self.url.get_backend_name() != "sqlite" or not self.url.database:
+            return None
+        return Path(self.url.database)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Open a session for reading; nothing is committed."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Open a session that holds the write lock and commits at the end, or rolls back."""
+        engine = self.engine.execution_options(lensmith_write=True)
+        with Session(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self.engine.dispose()
+
+
+def _create_engine(url: str) -> Engine:
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    # Transactions are begun by us (see _begin_sqlite), not by the driver.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode=DELETE")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Any) -> None:
+    write = connection.get_execution_options().get("lensmith_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def alembic_config() -> Config:
+    """Return alembic's configuration, made here so that no ini file is needed."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _migrate(engine: Engine, sqlite_path: Path | None) -> None:
+    config = alembic_config()
+    head = ScriptDirectory.from_config(config).get_current_head()
+    with engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    if current == head:
+        return
+    if current is not None and sqlite_path is not None:
+        copy_sqlite(sqlite_path, sqlite_path.with_name(f"{sqlite_path.name}.before-{head}"))
+    with engine.execution_options(lensmith_write=True).connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()
+
+
+def copy_sqlite(path: Path, target: Path) -> None:
+    """Copy a database as it was committed last, waiting for whoever is writing; whole or not at all."""
+    beside = target.with_name(f".{target.name}.part")
+    beside.unlink(missing_ok=True)
+    with (
+        closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000)) as source,
+        closing(sqlite3.connect(beside)) as copy,
+    ):
+        source.backup(copy)
+    beside.replace(target)
+    sync_folder(target.parent)

@@ -1,0 +1,1 @@
+"""Tasks: one folder and one registry entry each."""

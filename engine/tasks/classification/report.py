@@ -1,0 +1,140 @@
+"""The report of classification: probabilities and truth become metrics and generic panels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.contracts.results import ImageResult, MetricValue, Panel, Report, ScalarsPanel
+from engine.evaluation.classification import Answers, Estimate, measure
+from engine.tasks.base import MetricSpec, Sample
+from engine.tasks.classification import panels
+from engine.tasks.classification.spec import SPEC
+
+HEADLINE = ("top1", "balanced_error")
+SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
+TRUST = {
+    "test": "It never saw them before.",
+    "val": "They also chose the best checkpoint, so the numbers are somewhat too good.",
+    "train": "It learned from these very images, so the numbers say little about new ones.",
+}
+_SHOWN_CLASSES = 5
+
+
+def build_report(
+    samples: Sequence[Sample],
+    predictions: NDArray[np.float32] | Sequence[Any],
+    classes: Sequence[str],
+    split: str,
+    notes: Sequence[str] = (),
+) -> Report:
+    """Measure a classifier on one split.
+
+    ``predictions`` are probabilities (N, K), rows in the order of ``samples``; the ``target`` of a
+    sample is its class index. Raises ``ValueError`` when the shapes do not fit together.
+    """
+    probabilities = np.asarray(predictions, dtype=np.float32).reshape(len(samples), len(classes))
+    truth = np.array([sample.target for sample in samples], dtype=np.int64)
+    case = panels.Case(
+        ids=tuple(sample.image_id for sample in samples),
+        classes=tuple(classes),
+        answers=Answers(truth, probabilities),
+        split=SPLIT_WORDS.get(split, split),
+    )
+    metrics = _metric_values(measure(case.answers), len(samples))
+    return Report(
+        task=SPEC.name,
+        split=split,
+        images=len(samples),
+        classes=tuple(classes),
+        metrics=metrics,
+        panels=_panels(case, metrics, TRUST.get(split, "")),
+        results=_results(case),
+        notes=(*notes, *_absent_classes(case)),
+    )
+
+
+def _metric_values(estimates: dict[str, Estimate], images: int) -> dict[str, MetricValue]:
+    return {spec.name: _metric_value(spec, estimates[spec.name], images) for spec in SPEC.metrics}
+
+
+def _metric_value(spec: MetricSpec, estimate: Estimate, images: int) -> MetricValue:
+    return MetricValue.model_validate(
+        {
+            "name": spec.name,
+            "value": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+            "n": images,
+            "unit": spec.unit,
+            "higher_is_better": spec.higher_is_better,
+            "reason": estimate.reason,
+        }
+    )
+
+
+def _panels(case: panels.Case, metrics: dict[str, MetricValue], trust: str) -> tuple[Panel, ...]:
+    others = tuple(spec.name for spec in SPEC.metrics if spec.name not in HEADLINE)
+    headline = _scalars(
+        "How often it is right",
+        f"Measured on {case.answers.images} {case.split} images. {trust} The range below each number is "
+        "its 95 % interval: with other images of the same kind it would most likely lie in there.",
+        HEADLINE,
+        metrics,
+    )
+    all_numbers = _scalars(
+        "More measures",
+        "Means over classes count every class the same, however many images it has.",
+        others,
+        metrics,
+    )
+    if case.answers.images == 0:
+        return (headline, all_numbers)
+    return (
+        headline,
+        panels.confusion_panel(case),
+        panels.precision_recall_panel(case),
+        panels.confident_errors_panel(case),
+        panels.class_table(case),
+        panels.roc_panel(case),
+        panels.reliability_panel(case),
+        panels.confidence_panel(case),
+        all_numbers,
+    )
+
+
+def _scalars(title: str, text: str, names: Sequence[str], metrics: dict[str, MetricValue]) -> ScalarsPanel:
+    titles = {spec.name: spec.title for spec in SPEC.metrics}
+    return ScalarsPanel(
+        title=title,
+        help=text,
+        values=tuple(metrics[name] for name in names),
+        labels=tuple(titles[name] for name in names),
+    )
+
+
+def _results(case: panels.Case) -> tuple[ImageResult, ...]:
+    answers = case.answers
+    rows = np.round(answers.probabilities.astype(np.float64), 7).tolist()
+    return tuple(
+        ImageResult(image_id=image, truth=truth, predicted=predicted, scores=tuple(row))
+        for image, truth, predicted, row in zip(
+            case.ids, answers.truth.tolist(), answers.predicted.tolist(), rows, strict=True
+        )
+    )
+
+
+def _absent_classes(case: panels.Case) -> tuple[str, ...]:
+    """Say which classes have no images here, and what that does to the numbers."""
+    absent = [case.classes[k] for k in np.flatnonzero(case.support == 0)]
+    if not absent or not case.answers.images:
+        return ()
+    named = ", ".join(f"“{name}”" for name in absent[:_SHOWN_CLASSES])
+    more = f" and {len(absent) - _SHOWN_CLASSES} more" if len(absent) > _SHOWN_CLASSES else ""
+    return (
+        f"There are no {case.split} images of {named}{more}: recall, F1, AUC and AP have no meaning "
+        "there, and means over classes leave them out.",
+    )

@@ -1,0 +1,88 @@
+"""From settings to decisions: which backbone, weights, size and strategy a run takes. No torch here.
+
+The screens and the child use the same function, so what is said before the start is what happens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.contracts.models import WeightsPlan
+from engine.contracts.training import TrainingConfig
+from engine.models.weights import plan_weights, read_config
+from engine.settings import Settings
+from engine.tasks.base import TaskSpec
+
+ChosenStrategy = Literal["probe", "head", "last_stages", "full"]
+FEW_IMAGES = 200
+"""With fewer training images than this, 'auto' opens only the last stages of pre-trained weights."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a run would do before anything is measured; ``time_budget`` in s, None: no limit."""
+
+    backbone: str
+    model_args: dict[str, Any]
+    weights: WeightsPlan
+    strategy: ChosenStrategy
+    image_size: int
+    time_budget: float | None
+    epochs: int | None
+    max_epochs: int
+    lr: float | None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the run starts from anything but random numbers."""
+        return self.weights.source != "random"
+
+
+def choose(
+    settings: Settings, spec: TaskSpec, config: TrainingConfig, train_images: int | None = None
+) -> Choice:
+    """Fill every "auto" and empty field of ``config`` from the preset and the weights that there are.
+
+    Raises ``WeightsError`` when a named weights file cannot be used.
+    """
+    preset = spec.presets[config.preset]
+    named = config.weights not in ("auto", "random")
+    beside = read_config(Path(config.weights).expanduser()) if named else None
+    wanted = beside.architecture if beside and beside.architecture else preset["pretrained"]["backbone"]
+    backbone = config.backbone if config.backbone != "auto" else wanted
+    model_args = {**(beside.model_args if beside else {}), **config.model_args}
+    weights = plan_weights(settings, backbone, config.weights, model_args)
+    defaults = preset["random" if weights.source == "random" else "pretrained"]
+    # The small size from random numbers belongs to the small network that goes with it.
+    size = preset["pretrained"]["image_size"]
+    if config.backbone == "auto" and weights.source == "random":
+        backbone, size = defaults["backbone"], defaults["image_size"]
+    return Choice(
+        backbone=backbone,
+        model_args=model_args,
+        weights=weights,
+        strategy=_strategy(config, defaults["strategy"], train_images),
+        image_size=config.image_size or size,
+        time_budget=config.time_budget or (None if config.epochs else preset["time_budget"]),
+        epochs=config.epochs,
+        max_epochs=defaults["max_epochs"],
+        lr=config.lr,
+    )
+
+
+def _strategy(config: TrainingConfig, default: ChosenStrategy, train_images: int | None) -> ChosenStrategy:
+    if config.strategy != "auto":
+        return config.strategy
+    few = train_images is not None and train_images < FEW_IMAGES
+    return "last_stages" if default == "full" and few and config.preset != "quick" else default
+
+
+STRATEGY_WORDS = {
+    "probe": "a linear classifier on frozen features",
+    "head": "the new last layer; the backbone stays as it is",
+    "last_stages": "the last stages and the new last layer",
+    "full": "the whole network",
+}

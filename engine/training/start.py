@@ -1,0 +1,159 @@
+"""The start of a run: weights, data, the measurement of this machine, the probe, the frozen plan."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import torch
+
+from engine.datasets.preprocessing import Preprocessing
+from engine.errors import InputError, WeightsError
+from engine.models.backbones import Built, Normalisation, build, freeze, linear_classifier
+from engine.models.devices import choose_device
+from engine.models.weights import hub_file
+from engine.tasks.base import Learner
+from engine.training.choices import Choice, choose
+from engine.training.data import Data, torch_format
+from engine.training.loop import Setup
+from engine.training.memory import memory_in_words
+from engine.training.order import Frozen, Order
+from engine.training.plan import make_plan
+from engine.training.prepare import build_learner, make_state, read_data, remember_speed, tell_plan
+from engine.training.state import TrainingState
+from engine.training.tune import Speed, Subject, tune
+from engine.training.yardstick import Extractor, Yardstick, install_probe, measure_probe
+
+TUNING_SHARE = 0.1
+TUNING_SECONDS = 15.0
+PROBE_SHARE = 0.25
+"""From random weights the probe is only a curiosity: it may take this share of the time budget."""
+
+
+def start(order: Order) -> tuple[Frozen, TrainingState, Setup]:
+    """Decide and measure all that a run needs, freeze it, and write the first checkpoint."""
+    work, config = order.work, order.config
+    train_images = len(order.manifest.of_split("train"))
+    if train_images < 2:
+        raise InputError("Training needs at least two labelled images in the training split.")
+    choice, built, notes = _weights(order, train_images)
+    record = _preprocessing(order, choice, built.normalisation)
+    device = choose_device(config.device, work.settings.device)
+    data = read_data(order, record)
+    model = built.model.to(device)
+    learner = build_learner(order, model, data)
+    if choice.strategy != "probe":
+        freeze(model, choice.strategy, config.open_stages)
+    work.progress(None, "Measuring this machine")
+    speed = _tune(order, choice, learner, device, len(data.train))
+    torch.set_num_threads(speed.setting.threads)
+    model.to(memory_format=torch_format(speed.setting.memory_format))
+    yardstick = _probe(order, choice, built, data, speed, device)
+    used = time.perf_counter() - order.started
+    plan = make_plan(choice, config, speed, str(device), (len(data.train), len(data.val)), used)
+    if yardstick is not None and (choice.pretrained or plan.strategy == "probe"):
+        # Fine-tuning that starts from the probe keeps the pre-trained features better
+        # (Kumar et al., "Fine-Tuning can Distort Pretrained Features", 2022).
+        install_probe(model, yardstick.probe)
+    frozen = Frozen(
+        plan=plan,
+        weights=built.weights,
+        record=record,
+        budget=choice.time_budget,
+        probe=None if yardstick is None else yardstick.result,
+        probe_right=[] if yardstick is None else yardstick.right.tolist(),
+        notes=[*notes, *built.notes],
+    )
+    state, setup = make_state(order, frozen, data, learner)
+    work.save_checkpoint(state.to_bytes(frozen.to_plain()), 0)
+    tell_plan(order, frozen)
+    return frozen, state, setup
+
+
+def _weights(order: Order, train_images: int) -> tuple[Choice, Built, list[str]]:
+    """Decide the weights for good: an unreachable hub means random numbers, said in a note."""
+    work, config, notes = order.work, order.config, []
+    choice = choose(work.settings, order.spec, config, train_images)
+    work.progress(None, choice.weights.sentence)
+    if choice.weights.source == "hub":
+        try:
+            hub_file(work.settings, choice.weights.name)
+        except WeightsError as error:
+            random = config.model_copy(update={"weights": "random"})
+            choice = choose(work.settings, order.spec, random, train_images)
+            sentence = f"{error.message} This run starts from random numbers instead."
+            choice = replace(choice, weights=choice.weights.model_copy(update={"sentence": sentence}))
+            notes.append(sentence)
+            work.event("note", {"text": sentence})
+    built = build(
+        work.settings,
+        choice.backbone,
+        len(order.classes),
+        choice.weights,
+        choice.model_args,
+        image_size=choice.image_size,
+        dropout=config.dropout,
+        seed=config.seed,
+    )
+    choice = replace(choice, model_args=built.model_args)
+    if choice.strategy == "probe" and linear_classifier(built.model) is None:
+        raise InputError(f"{choice.backbone} has no linear last layer, so it cannot be probed.")
+    for note in built.notes:
+        work.event("note", {"text": note})
+    return choice, built, notes
+
+
+def _preprocessing(order: Order, choice: Choice, wanted: Normalisation) -> Preprocessing:
+    own = order.manifest.preprocessing
+    return Preprocessing.from_dict(
+        {
+            **own,
+            "height": choice.image_size,
+            "width": choice.image_size,
+            "mean": list(order.config.mean or wanted.mean),
+            "std": list(order.config.std or wanted.std),
+            "interpolation": wanted.interpolation,
+        }
+    )
+
+
+def _tune(order: Order, choice: Choice, learner: Learner, device: torch.device, images: int) -> Speed:
+    args = sorted(choice.model_args.items())
+    subject = Subject(
+        learner=learner,
+        target=0,
+        image_size=choice.image_size,
+        device=device,
+        train_images=images,
+        training=choice.strategy != "probe",
+        name=f"{choice.backbone} {args} {choice.strategy} {order.config.open_stages}",
+    )
+    seconds = min(TUNING_SECONDS, TUNING_SHARE * (choice.time_budget or 600))
+    return tune(order.work.settings, order.config, subject, seconds)
+
+
+def _probe(
+    order: Order, choice: Choice, built: Built, data: Data, speed: Speed, device: torch.device
+) -> Yardstick | None:
+    work = order.work
+    if linear_classifier(built.model) is None or not _cheap(choice, data, speed):
+        return None
+    name = f"{choice.backbone} {sorted(choice.model_args.items())} {built.identity}"
+    extractor = Extractor(work.settings, built.model, speed.setting, device, name)
+
+    def tell(fraction: float) -> None:
+        work.check_stop()
+        work.progress(fraction if choice.strategy == "probe" else None, f"Probe, {fraction:.0%}")
+
+    with memory_in_words(device, speed.setting.batch_size, choice.image_size):
+        found = measure_probe(extractor, data, data.reported[1], order.spec.metrics[0].name, tell)
+    work.event("probe", found.result.model_dump(mode="json"), key="probe")
+    remember_speed(order, choice, "probe", str(device), extractor.meter)
+    return found
+
+
+def _cheap(choice: Choice, data: Data, speed: Speed) -> bool:
+    if choice.pretrained or choice.strategy == "probe" or choice.time_budget is None:
+        return True
+    images = len(data.train) + len(data.val) + len(data.test)
+    return images / speed.predict_rate < PROBE_SHARE * choice.time_budget

@@ -1,0 +1,114 @@
+"""The catalog that screens read without torch, and the job that writes it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from engine.models.backbones import classifier_names, create, freeze, stages, training_mode
+from engine.models.catalog import find_model, read_catalog, read_devices, write_catalog
+from engine.models.hub_cache import HUB_FILE, cached_file
+from engine.models.recommended import RECOMMENDED
+from engine.models.speeds import read_speeds
+from engine.models.weights import plan_weights, published_weights
+from engine.storage.database import Database
+from tests.training import FakeWork, make_settings
+
+FAMILIES = ("test_resnet", "test_convnext", "test_efficientnet", "test_vit", "test_nfnet")
+
+
+def test_before_the_job_there_is_the_short_list(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    assert [model.name for model in read_catalog(settings)] == [entry.name for entry in RECOMMENDED]
+    assert read_devices(settings) == ()
+
+
+def test_the_short_list_names_weights_that_timm_publishes() -> None:
+    for entry in RECOMMENDED:
+        published = timm.get_pretrained_cfg(entry.name)
+        assert published is not None
+        assert published.tag == entry.tag
+        assert published.license == "apache-2.0"
+
+
+def test_the_job_lists_what_timm_has(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    work = FakeWork(settings, Database(settings), "job", tmp_path / "job")
+    result = write_catalog(work)
+    models = read_catalog(settings)
+    assert result["models"] == len(models) == len(timm.list_models())
+    assert {model.name for model in models} == set(timm.list_models())
+    resnet = find_model(settings, "resnet18")
+    assert resnet is not None
+    assert resnet.family == "resnet"
+    assert resnet.parameters == 11_689_512  # as published by He et al. and torchvision
+    assert resnet.multiply_adds == pytest.approx(1.81e9, rel=0.01)  # torchvision tells 1.81 GFLOPS
+    large = find_model(settings, "mobilenetv3_large_100")
+    assert large is not None
+    assert large.multiply_adds == pytest.approx(219e6, rel=0.02)  # Howard et al. (2019)
+    assert [(speed.backbone, speed.strategy) for speed in read_speeds(settings, "cpu")] == [
+        ("mobilenetv3_large_100", "probe")
+    ]
+    assert published_weights(settings, "vit_small_patch16_224")[0].startswith("timm/vit_small_patch16_224.")
+    without = next(model for model in models if model.weights.source == "none")
+    assert "published" in plan_weights(settings, without.name).sentence
+    assert read_devices(settings)[-1].name == "cpu"
+
+
+def test_weights_are_looked_up_when_the_catalog_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = tmp_path / "hub"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(hub))
+    settings = make_settings(tmp_path / "home")
+
+    def cached() -> list[str]:
+        return [model.name for model in read_catalog(settings) if model.weights.cached]
+
+    assert cached() == []
+    repository = RECOMMENDED[0].repository
+    snapshot = hub / f"models--{repository.replace('/', '--')}" / "snapshots" / "0"
+    snapshot.mkdir(parents=True)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("0")
+    assert cached() == []  # the folder of a download that never ended
+    (snapshot / HUB_FILE).write_bytes(b"weights")
+    assert cached() == [RECOMMENDED[0].name]
+    assert cached_file(repository) == snapshot / HUB_FILE
+
+
+def test_reading_it_loads_no_torch() -> None:
+    code = (
+        "import sys; from engine.models.catalog import read_catalog; from engine.settings import Settings; "
+        "read_catalog(Settings.from_environment()); assert not {'torch', 'timm'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_stages_cover_each_parameter_once_and_end_in_the_classifier() -> None:
+    for name in FAMILIES:
+        model = create(name, 3, {})
+        groups = stages(model)
+        listed = [parameter for group in groups for parameter in group]
+        assert sorted(listed) == sorted(parameter for parameter, _ in model.named_parameters())
+        assert len(groups) > 3
+        assert all(parameter.startswith(classifier_names(model)) for parameter in groups[-1])
+
+
+def test_freezing_opens_the_last_stages_and_keeps_frozen_batch_norm_still() -> None:
+    model = create("test_resnet", 3, {})
+    assert freeze(model, "head", 2) == {"fc.weight", "fc.bias"}
+    one, two = freeze(model, "last_stages", 1), freeze(model, "last_stages", 2)
+    assert {name.split(".")[0] for name in one} == {"layer4", "fc"}
+    assert {name.split(".")[0] for name in two} == {"layer3", "layer4", "fc"}
+    training_mode(model)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model(torch.rand(4, 3, 32, 32))
+    after = model.state_dict()
+    assert torch.equal(before["layer2.0.bn1.running_mean"], after["layer2.0.bn1.running_mean"])
+    assert not torch.equal(before["layer3.0.bn1.running_mean"], after["layer3.0.bn1.running_mean"])
