@@ -20,7 +20,7 @@ from app.routes import uploads as upload_routes
 from app.routes.errors import HANDLERS
 from app.security import Access, SecurityMiddleware
 from engine.contracts.files import ServedFile
-from tests.web import BEARER, TOKEN, StandIn
+from tests.web import BEARER, TOKEN, StandIn, run_async
 
 Client = httpx.AsyncClient
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
@@ -43,7 +43,7 @@ def over_http(talk: Callable[[Client], Awaitable[Any]], headers: dict[str, str] 
         async with Client(transport=transport, base_url="http://localhost:8501", headers=headers) as client:
             return await talk(client)
 
-    return asyncio.run(run())
+    return run_async(run())
 
 
 def get(path: str, **headers: str) -> httpx.Response:
@@ -132,7 +132,7 @@ class TestUploads:
             "type": "http", "method": "PUT", "path": f"/api/uploads/{info.id}", "query_string": b"offset=0",
             "headers": [], "root_path": "", "http_version": "1.1", "scheme": "http",
         }  # fmt: skip
-        asyncio.run(Starlette(routes=ROUTES, exception_handlers=HANDLERS)(scope, receive, send))
+        run_async(Starlette(routes=ROUTES, exception_handlers=HANDLERS)(scope, receive, send))
         assert world.datasets.upload(info.id).received == 2**20 + 500
         assert world.datasets.upload_path(info.id).read_bytes() == self.DATA[: 2**20 + 500]
 

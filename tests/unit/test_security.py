@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Any
 
@@ -14,6 +13,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 
 from app.security import STOCK_UPLOAD_BYTES, Access, SecurityMiddleware, content_security_policy
+from tests.web import run_async
 
 TOKEN = "a-token"
 HOST = "localhost:8501"
@@ -62,7 +62,7 @@ def ask(
         async with httpx.AsyncClient(transport=transport, base_url="http://placeholder") as client:
             return await client.request(method, path, headers=sent)
 
-    return asyncio.run(request())
+    return run_async(request())
 
 
 def connect(*headers: tuple[str, str], access: Access = ACCESS) -> str:
@@ -87,7 +87,7 @@ def connect(*headers: tuple[str, str], access: Access = ACCESS) -> str:
         "subprotocols": [],
         "headers": [(name.encode(), value.encode()) for name, value in headers],
     }
-    asyncio.run(_app(access)(scope, receive, send))
+    run_async(_app(access)(scope, receive, send))
     return str(sent[0]["type"])
 
 
