@@ -7,14 +7,20 @@ from typing import Literal
 from engine.contracts.base import Record
 
 
+Library = Literal["timm", "smp", "torchvision"]
+"""Whose architecture it is: timm, segmentation-models-pytorch's own encoders, or torchvision."""
+
+
 class WeightsInfo(Record):
     """The published weights of a backbone; ``bytes`` is the download size.
 
+    ``name`` is a repository of the hub (at ``revision``, "" for its newest) or an address ("url").
     ``cached`` tells whether they are on this machine at the moment of asking.
     """
 
-    source: Literal["hub", "none"]
+    source: Literal["hub", "url", "none"]
     name: str = ""
+    revision: str = ""
     licence: str = ""
     bytes: int | None = None
     cached: bool = False
@@ -29,6 +35,7 @@ class ModelInfo(Record):
     """
 
     name: str
+    library: Library = "timm"
     family: str
     parameters: int | None
     input_size: int
@@ -39,10 +46,17 @@ class ModelInfo(Record):
     measured_size: int | None = None
 
 
-class WeightsPlan(Record):
-    """Which weights a run would start from, said before it starts."""
+WeightsSource = Literal["file", "run", "cache", "hub", "bundled", "random"]
+"""A file of the person's own, a run of theirs, a cache, a hub, weights that Lensmith ships, random numbers."""
 
-    source: Literal["file", "cache", "hub", "bundled", "random"]
+
+class WeightsPlan(Record):
+    """Which weights a run would start from, said before it starts; ``bytes`` of the file or download.
+
+    ``name`` finds them again: a path, ``weights:<id>``, ``run:<id>``, a repository, or the bundled name.
+    """
+
+    source: WeightsSource
     name: str
     sentence: str
     licence: str = ""

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from engine.contracts.base import Record
+from engine.contracts.models import WeightsSource
 
 Unit = Literal["share", "count", "nats", "px", "points", "s", "images/s", ""]
 Tone = Literal["neutral", "good", "look", "wrong"]
@@ -205,9 +206,9 @@ class ProbeResult(Record):
 
 
 class WeightsUsed(Record):
-    """Where a run's starting weights came from: file, cache, hub, bundled or random."""
+    """Where a run's starting weights came from."""
 
-    source: Literal["file", "cache", "hub", "bundled", "random"]
+    source: WeightsSource
     name: str
     licence: str = ""
     sha256: str = ""

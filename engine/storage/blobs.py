@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 CHUNK = 1 << 20
 
@@ -22,11 +25,23 @@ def write_atomic(path: Path, content: bytes, *, sync: bool = True) -> None:
 
     Raises ``OSError``, ``ENOSPC`` on a full disk; then nothing is left beside ``path``.
     """
+    with _whole_or_absent(path, sync=sync) as handle:
+        handle.write(content)
+
+
+def copy_atomic(source: Path, path: Path) -> None:
+    """Copy a file of any size to ``path``, which is whole or absent, as with ``write_atomic``."""
+    with source.open("rb") as reader, _whole_or_absent(path, sync=True) as handle:
+        shutil.copyfileobj(reader, handle, CHUNK)
+
+
+@contextmanager
+def _whole_or_absent(path: Path, *, sync: bool) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with beside.open("wb") as handle:
-            handle.write(content)
+            yield handle
             if sync:
                 handle.flush()
                 os.fsync(handle.fileno())
