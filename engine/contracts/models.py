@@ -6,7 +6,6 @@ from typing import Literal
 
 from engine.contracts.base import Record
 
-
 Library = Literal["timm", "smp", "torchvision"]
 """Whose architecture it is: timm, segmentation-models-pytorch's own encoders, or torchvision."""
 
@@ -47,7 +46,7 @@ class ModelInfo(Record):
 
 
 WeightsSource = Literal["file", "run", "cache", "hub", "bundled", "random"]
-"""A file of the person's own, a run of theirs, a cache, a hub, weights that Lensmith ships, random numbers."""
+"""A file of the person's own, a run of theirs, a cache, a hub, weights that Lensmith ships, or none."""
 
 
 class WeightsPlan(Record):

@@ -122,8 +122,8 @@ def add(
 ) -> Imported:
     """Copy a safetensors file into the library, with its ``config.json``.
 
-    ``about`` holds ``title``, ``sha256``, ``licence``, ``origin`` and ``fit``. What a killed import left behind
-    under this id is replaced.
+    ``about`` holds ``title``, ``sha256``, ``licence``, ``origin`` and ``fit``. What a killed import left
+    behind under this id is replaced.
     """
     folder = library_folder(settings) / identifier
     folder.mkdir(parents=True, exist_ok=True)
