@@ -14,6 +14,7 @@ from engine.api.models import Models
 from engine.api.projects import Projects
 from engine.api.results import Results
 from engine.api.runs import Runs
+from engine.api.weights import Weights
 from engine.settings import Settings
 from engine.storage.database import Database
 
@@ -30,6 +31,7 @@ class Lensmith:
         self.runs = Runs(self.database, self.jobs)
         self.results = Results(self.database)
         self.models = Models(self.database, self.jobs)
+        self.weights = Weights(self.database, self.jobs, self.datasets.uploads)
 
     @cached_property
     def token(self) -> str:

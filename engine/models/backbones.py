@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -17,7 +16,8 @@ from engine.contracts.models import WeightsPlan
 from engine.contracts.results import WeightsUsed
 from engine.errors import InputError, WeightsError
 from engine.models.torch_files import read_state
-from engine.models.weights import FileConfig, check_model_args, hub_file, read_config
+from engine.models.weights import check_model_args, weights_file
+from engine.models.weights_file import FileConfig
 from engine.settings import Settings
 
 MINIMUM_SHARE = 0.8
@@ -96,13 +96,13 @@ def build(
         wanted = _normalisation(model, FileConfig())
         used = WeightsUsed(source="random", name="random")
         return Built(model, used, wanted, _resize(model, name, model_args, image_size), drawn)
-    path = Path(plan.name).expanduser() if plan.source == "file" else hub_file(settings, plan.name)
+    path, config = weights_file(settings, name, plan)
     state, digest = read_state(settings, path)
     fit = load_weights(model, state, path.name)
-    config = read_config(path) if plan.source == "file" else FileConfig()
     used = WeightsUsed(
         source=plan.source,
-        name=path.name if plan.source == "file" else plan.name,
+        # A path tells where something lies on this machine: a report only names the file.
+        name=path.name if plan.name == str(path) else plan.name,
         licence=plan.licence,
         sha256=digest,
     )

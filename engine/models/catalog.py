@@ -22,7 +22,7 @@ from engine.models.speeds import read_speeds
 from engine.settings import Settings
 from engine.storage.blobs import write_atomic
 
-FORMAT = 2
+FORMAT = 3
 _MODELS = TypeAdapter(tuple[ModelInfo, ...])
 _DEVICES = TypeAdapter(tuple[DeviceInfo, ...])
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from engine.errors import WeightsError
-from engine.models.weights import check_file
+from engine.models.weights_file import check_file
 from engine.settings import Settings
 from engine.storage.blobs import sha256_of, write_atomic
 
@@ -22,15 +22,20 @@ _CONTAINERS = ("state_dict_ema", "state_dict", "model_state_dict", "model_ema", 
 
 def read_state(settings: Settings, path: Path) -> tuple[dict[str, torch.Tensor], str]:
     """Read the tensors of a weights file and the file's SHA-256; raises ``WeightsError``."""
-    kind = check_file(settings, path)
-    digest = sha256_of(path)
-    if kind == "safetensors":
-        return _read_safetensors(path), digest
-    rewritten = settings.cache / "weights" / f"{digest}.safetensors"
+    return _read_safetensors(readable_file(settings, path)), sha256_of(path)
+
+
+def readable_file(settings: Settings, path: Path) -> Path:
+    """Return a safetensors file with the tensors of ``path``: itself, or a rewritten ``.pt`` or ``.pth``.
+
+    Raises ``WeightsError`` for what cannot be read safely.
+    """
+    if check_file(settings, path) == "safetensors":
+        return path
+    rewritten = settings.cache / "weights" / f"{sha256_of(path)}.safetensors"
     if not rewritten.is_file():
-        tensors = _read_torch(settings, path)
-        write_atomic(rewritten, save(tensors))
-    return _read_safetensors(rewritten), digest
+        write_atomic(rewritten, save(_read_torch(settings, path)))
+    return rewritten
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:

@@ -1,33 +1,30 @@
-"""Which starting weights a run gets: the file a person names, the local cache, the hub, random numbers.
+"""Which starting weights a run gets, for every library alike; the one place that decides it.
 
-Nothing here imports torch, so the web process can say before a start what will happen. Only the header
-of a ``.safetensors`` file is read; ``.pt`` and ``.pth`` are opened by ``engine.models.torch_files`` in a
-child process. Weights that ship with the project would stand between hub and random ("bundled").
+In this order: what a person names (a file, imported weights, a run of theirs), the cache, the hub, the weights
+that Lensmith ships, random numbers. Nothing here imports torch, so the web process can say before a start what
+will happen: ``plan_weights`` decides and only looks at files, ``weights_file`` brings the file in a child.
 """
 
 from __future__ import annotations
 
-import json
-import struct
-import urllib.error
-import urllib.request
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.contracts.models import WeightsPlan
 from engine.errors import InputError, WeightsError
-from engine.models.catalog import find_model
-from engine.models.hub_cache import HUB_FILE, cached_file
-from engine.models.recommended import recommended
+from engine.models.bundled import BUNDLED, Bundled, bundled
+from engine.models.fetch import cached, fetch
+from engine.models.hub_state import hub_state
+from engine.models.library import MODEL_FILE, imported, run_folder
+from engine.models.published import Published, published
+from engine.models.weights_file import FileConfig, check_file, read_config
 from engine.settings import Settings
 
-HEADER_LIMIT = 10 * 2**20
-CONFIG_LIMIT = 2**20
-SAFE_SUFFIXES = (".safetensors",)
-TORCH_SUFFIXES = (".pt", ".pth")
+IMPORTED = "weights:"
+RUN = "run:"
+Asked = Literal["auto", "random", "bundled"]
 
 _WEIGHTS_HINT = "Name the starting weights in the setting “weights”."
 _OUTPUT_HINT = "The classes of the project and the setting “dropout” decide it."
@@ -68,16 +65,61 @@ what to do instead. Every other argument only shapes the architecture."""
 
 
 @dataclass(frozen=True)
-class FileConfig:
-    """What the ``config.json`` beside a weights file says; empty where it says nothing."""
+class Named:
+    """Weights that a person named, with what the config beside them says."""
 
-    architecture: str = ""
-    model_args: dict[str, Any] = field(default_factory=dict)
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
-    interpolation: str = ""
-    crop_pct: float | None = None
-    input_size: int | None = None
+    source: Literal["file", "run", "bundled"]
+    name: str
+    path: Path
+    config: FileConfig
+    words: str
+    licence: str = ""
+
+
+def named_weights(settings: Settings, requested: str, backbone: str = "") -> Named | None:
+    """Find what ``requested`` names; None for "auto" and "random".
+
+    It is a path, ``weights:<id>`` (imported), ``run:<id>`` (a warm start) or "bundled" (those for ``backbone``,
+    or the first). Raises ``WeightsError`` or ``NotFoundError`` when there is no such thing or it cannot be used.
+    """
+    if requested in ("auto", "random"):
+        return None
+    if requested == "bundled":
+        return _named_bundled(backbone)
+    if requested.startswith(IMPORTED):
+        entry = imported(settings, requested.removeprefix(IMPORTED))
+        words = f"Your weights “{entry.title}”"
+        config = read_config(entry.file)
+        return Named("file", requested, entry.file, config, words, entry.licence)
+    if requested.startswith(RUN):
+        file = run_folder(settings, requested.removeprefix(RUN)) / MODEL_FILE
+        return Named("run", requested, file, read_config(file), "The weights of an earlier run of yours")
+    path = Path(requested).expanduser()
+    check_file(settings, path)
+    return Named("file", str(path), path, read_config(path), f"Weights from the file {path.name}")
+
+
+def _named_bundled(backbone: str) -> Named:
+    found = bundled(backbone) if backbone else next(iter(BUNDLED), None)
+    if found is None:
+        known = ", ".join(entry.architecture for entry in BUNDLED)
+        raise WeightsError(
+            f"Lensmith ships no weights for {backbone or 'any backbone'}.", f"It ships: {known}." if known else ""
+        )
+    return Named(
+        "bundled", found.name, found.path, _bundled_config(found), "Weights that come with Lensmith", found.licence
+    )
+
+
+def _bundled_config(found: Bundled) -> FileConfig:
+    return FileConfig(
+        architecture=found.architecture,
+        model_args=dict(found.model_args),
+        mean=found.mean,
+        std=found.std,
+        interpolation=found.interpolation,
+        input_size=found.input_size,
+    )
 
 
 def plan_weights(
@@ -85,30 +127,34 @@ def plan_weights(
 ) -> WeightsPlan:
     """Say which weights a run of ``backbone`` would start from; looks at files only.
 
-    ``requested`` is "auto", "random" or the path of a file. Raises ``WeightsError`` when a named file
-    cannot be used, and ``InputError`` for ``model_args`` that nobody may set.
+    Raises ``WeightsError`` when what was named cannot be used, and ``InputError`` for ``model_args`` that
+    nobody may set.
     """
     check_model_args(model_args or {})
     if requested == "random":
         return WeightsPlan(
             source="random", name="random", sentence="Starts from random numbers, as asked for."
         )
-    if requested != "auto":
-        return _plan_file(settings, Path(requested).expanduser())
-    repository, licence, size = published_weights(settings, backbone)
-    if not repository:
-        return _random_plan(f"No weights are published for {backbone}")
-    if cached_file(repository) is not None:
-        sentence = f"Pre-trained weights of {backbone} from this machine's cache ({repository})."
-        return WeightsPlan(source="cache", name=repository, sentence=sentence, licence=licence, bytes=size)
+    named = named_weights(settings, requested, backbone)
+    if named is not None:
+        return _plan_named(named)
+    known = published(settings, backbone)
+    if known is None:
+        return _without_hub(backbone, f"No weights are published for {backbone}")
+    if cached(known) is not None:
+        return WeightsPlan(
+            source="cache",
+            name=known.name,
+            sentence=f"Pre-trained weights of {backbone} from this machine's cache ({known.name}).",
+            licence=known.licence,
+            bytes=known.bytes,
+        )
     if settings.offline:
-        return _random_plan("No weights on this machine and no network")
-    sentence = (
-        f"Pre-trained weights of {backbone} would be fetched from the hub ({repository}"
-        f"{_megabytes(size)}). If it does not answer within {settings.hub_timeout:.0f} s, the run "
-        "starts from random numbers and says so."
-    )
-    return WeightsPlan(source="hub", name=repository, sentence=sentence, licence=licence, bytes=size)
+        return _without_hub(backbone, "No weights on this machine and no network")
+    state = hub_state(settings)
+    if state.problem:
+        return _without_hub(backbone, state.problem.rstrip("."))
+    return _plan_hub(settings, backbone, known, state.sizes.get(known.name) or known.bytes)
 
 
 def check_model_args(model_args: Mapping[str, Any]) -> None:
@@ -118,169 +164,66 @@ def check_model_args(model_args: Mapping[str, Any]) -> None:
             raise InputError(f"The model argument “{name}” cannot be set.", hint)
 
 
-def _random_plan(reason: str) -> WeightsPlan:
-    return WeightsPlan(source="random", name="random", sentence=f"{reason}: starts from random numbers.")
-
-
-def _plan_file(settings: Settings, path: Path) -> WeightsPlan:
-    check_file(settings, path)
-    config = read_config(path)
-    trained = f", made for {config.architecture}" if config.architecture else ""
-    size = path.stat().st_size
+def _plan_named(named: Named) -> WeightsPlan:
+    size = named.path.stat().st_size
+    trained = f", made for {named.config.architecture}" if named.config.architecture else ""
     return WeightsPlan(
-        source="file",
-        name=str(path),
-        sentence=f"Weights from the file {path.name}{_megabytes(size)}{trained}.",
+        source=named.source,
+        name=named.name,
+        sentence=f"{named.words}{_megabytes(size)}{trained}.",
+        licence=named.licence,
         bytes=size,
     )
+
+
+def _plan_hub(settings: Settings, backbone: str, known: Published, size: int | None) -> WeightsPlan:
+    instead = "the weights that come with Lensmith" if BUNDLED else "random numbers"
+    licence = f", licence {known.licence}" if known.licence else ""
+    sentence = (
+        f"Pre-trained weights of {backbone} would be fetched ({known.name}{_megabytes(size)}{licence}). If nobody "
+        f"answers within {settings.hub_timeout:.0f} s, a run that leaves the backbone open starts from {instead} "
+        "and says so; any other stops and asks."
+    )
+    return WeightsPlan(source="hub", name=known.name, sentence=sentence, licence=known.licence, bytes=size)
+
+
+def _without_hub(backbone: str, reason: str) -> WeightsPlan:
+    """Plan what there is without a network: the weights that Lensmith ships for ``backbone``, or random."""
+    if bundled(backbone) is None:
+        return WeightsPlan(
+            source="random", name="random", sentence=f"{reason}: starts from random numbers."
+        )
+    plan = _plan_named(_named_bundled(backbone))
+    return plan.model_copy(update={"sentence": f"{reason}. {plan.sentence}"})
 
 
 def _megabytes(size: int | None) -> str:
     return "" if size is None else f", {size / 1e6:.0f} MB"
 
 
-def published_weights(settings: Settings, backbone: str) -> tuple[str, str, int | None]:
-    """Return (hub repository, licence, bytes) of a backbone's default weights; "" when none.
+def weights_file(
+    settings: Settings,
+    backbone: str,
+    plan: WeightsPlan,
+    progress: Callable[[int, int | None], None] = lambda _done, _total: None,
+    check_stop: Callable[[], None] = lambda: None,
+) -> tuple[Path, FileConfig]:
+    """Bring the file that ``plan`` names, by downloading it where it must; child process only.
 
-    Known without torch for the short list; for every other architecture from the written catalog,
-    and as long as there is none, by timm's naming without a tag, which the hub may not have.
+    ``progress`` is told bytes done and in all. Raises ``WeightsError`` when it cannot be had, ``ValueError``
+    for a plan of random numbers.
     """
-    entry = recommended(backbone)
-    model = find_model(settings, backbone)
-    if model is not None:
-        return model.weights.name, model.weights.licence, model.weights.bytes
-    if entry is not None:
-        return entry.repository, "apache-2.0", None
-    return f"timm/{backbone}", "", None
-
-
-def hub_file(settings: Settings, repository: str) -> Path:
-    """Return the weights file of a hub repository, from the cache or by downloading it.
-
-    Raises ``WeightsError`` when Lensmith is offline, or when the hub does not answer within
-    ``settings.hub_timeout`` seconds. A broken download leaves no file behind (huggingface_hub renames
-    only whole files).
-    """
-    cached = cached_file(repository)
-    if cached is not None:
-        return cached
-    if settings.offline:
-        raise WeightsError(f"The weights {repository} are not on this machine, and Lensmith is offline.")
-    from huggingface_hub import hf_hub_download, hf_hub_url
-
-    # A look with a hard limit first: the hub's own client tries again and again for minutes.
-    _ask(hf_hub_url(repository, HUB_FILE), settings.hub_timeout)
-    try:
-        return Path(hf_hub_download(repository, HUB_FILE, etag_timeout=settings.hub_timeout))
-    except (OSError, ValueError) as error:
-        raise WeightsError(
-            f"The weights {repository} could not be fetched from the hub.", _HUB_HINT
-        ) from error
-
-
-_HUB_HINT = "Name a weights file, choose weights=random, or try again when the network is back."
-
-
-def _ask(url: str, timeout: float) -> None:
-    """Raise ``WeightsError`` unless ``url`` answers a HEAD request within ``timeout`` seconds."""
-
-    def head() -> None:
-        request = urllib.request.Request(url, method="HEAD")  # noqa: S310 (the hub's own address)
-        with urllib.request.urlopen(request, timeout=timeout):  # noqa: S310
-            return
-
-    pool = ThreadPoolExecutor(max_workers=1)
-    try:
-        # In a thread, because looking up a name has no time limit of its own.
-        pool.submit(head).result(timeout=timeout)
-    except urllib.error.HTTPError as error:
-        raise WeightsError(f"The hub does not have {url} (answer {error.code}).", _HUB_HINT) from error
-    except (OSError, TimeoutError) as error:
-        raise WeightsError(f"The weights hub does not answer ({error}).", _HUB_HINT) from error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def check_file(settings: Settings, path: Path) -> Literal["safetensors", "torch"]:
-    """Check name, size and (for safetensors) header; raises ``WeightsError`` with the reason."""
-    if not path.is_file():
-        raise WeightsError(f"There is no weights file “{path}”.", "Check the path.")
-    suffix = path.suffix.lower()
-    if suffix not in SAFE_SUFFIXES + TORCH_SUFFIXES:
-        raise WeightsError(
-            f"“{path.name}” is not a kind of weights file that Lensmith opens: files ending in "
-            f"“{suffix or 'nothing'}” can run code when they are read.",
-            "Save the weights as .safetensors (or a state_dict as .pt or .pth).",
-        )
-    size = path.stat().st_size
-    if size > settings.limits.weights_bytes:
-        raise WeightsError(
-            f"“{path.name}” has {size / 2**30:.1f} GiB; the limit is "
-            f"{settings.limits.weights_bytes / 2**30:.0f} GiB."
-        )
-    if suffix in TORCH_SUFFIXES:
-        return "torch"
-    read_header(path)
-    return "safetensors"
-
-
-def read_header(path: Path) -> dict[str, Any]:
-    """Read the header of a safetensors file: name -> {dtype, shape, data_offsets}.
-
-    Raises ``WeightsError`` when it is damaged, over 10 MB, or points outside the file.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as handle:
-        start = handle.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        if not 2 <= length <= min(HEADER_LIMIT, size - 8):
-            raise WeightsError(f"“{path.name}” is not a safetensors file, or it is cut off.")
-        text = handle.read(length)
-    try:
-        header: dict[str, Any] = json.loads(text)
-        header.pop("__metadata__", None)
-        end = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise WeightsError(f"“{path.name}” has a damaged safetensors header.") from error
-    if end != size - 8 - length:
-        raise WeightsError(f"“{path.name}” is cut off: its header speaks of {end:,} bytes of numbers.")
-    return header
-
-
-def read_config(path: Path) -> FileConfig:
-    """Read the ``config.json`` beside a weights file; an empty record when there is none.
-
-    Raises ``WeightsError`` when a value in it has the wrong type, because a wrong normalisation
-    would silently cost accuracy.
-    """
-    file = path.parent / "config.json"
-    if not file.is_file():
-        return FileConfig()
-    if file.stat().st_size > CONFIG_LIMIT:
-        raise WeightsError(f"The config.json beside “{path.name}” is larger than 1 MB.")
-    try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-        # timm's own files keep these keys one level down.
-        raw = {**raw.get("pretrained_cfg", {}), **raw}
-        size = raw.get("input_size")
-        return FileConfig(
-            architecture=str(raw.get("architecture", "")),
-            model_args=dict(raw.get("model_args") or {}),
-            mean=_triple(raw.get("mean")),
-            std=_triple(raw.get("std")),
-            interpolation=str(raw.get("interpolation", "")),
-            crop_pct=None if raw.get("crop_pct") is None else float(raw["crop_pct"]),
-            input_size=int(size[-1]) if isinstance(size, list) else None,
-        )
-    except (ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise WeightsError(f"The config.json beside “{path.name}” cannot be used: {error}.") from error
-
-
-def _triple(value: Any) -> tuple[float, float, float] | None:
-    if value is None:
-        return None
-    red, green, blue = (float(part) for part in value)
-    return red, green, blue
+    if plan.source == "random":
+        raise ValueError("Random numbers come from no file.")
+    if plan.source in ("cache", "hub"):
+        known = published(settings, backbone)
+        if known is None or known.name != plan.name:
+            raise WeightsError(f"The weights {plan.name} are not known for {backbone}.")
+        return fetch(settings, known, progress, check_stop), FileConfig()
+    named = named_weights(settings, "bundled" if plan.source == "bundled" else plan.name, backbone)
+    if named is None:
+        raise WeightsError(f"There are no weights called “{plan.name}”.")
+    return named.path, named.config
 
 
 def hub_environment(settings: Settings) -> dict[str, str]:

@@ -6,16 +6,20 @@ The screens and the child use the same function, so what is said before the star
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from engine.contracts.models import WeightsPlan
 from engine.contracts.training import TrainingConfig
-from engine.models.weights import plan_weights, read_config
+from engine.models.bundled import BUNDLED
+from engine.models.weights import named_weights, plan_weights
+from engine.models.weights_file import FileConfig
 from engine.settings import Settings
 from engine.tasks.base import TaskSpec
 
 ChosenStrategy = Literal["probe", "head", "last_stages", "full"]
+_KINDS = {"random": "random", "bundled": "bundled"}
+"""Which part of a preset goes with which source of weights; every other takes "pretrained"."""
+
 FEW_IMAGES = 200
 """With fewer training images than this, 'auto' opens only the last stages of pre-trained weights."""
 
@@ -49,17 +53,27 @@ def choose(
     Raises ``WeightsError`` when a named weights file cannot be used.
     """
     preset = spec.presets[config.preset]
-    named = config.weights not in ("auto", "random")
-    beside = read_config(Path(config.weights).expanduser()) if named else None
-    wanted = beside.architecture if beside and beside.architecture else preset["pretrained"]["backbone"]
+    named = named_weights(settings, config.weights, "" if config.backbone == "auto" else config.backbone)
+    beside = named.config if named else FileConfig()
+    wanted = beside.architecture or preset["pretrained"]["backbone"]
     backbone = config.backbone if config.backbone != "auto" else wanted
-    model_args = {**(beside.model_args if beside else {}), **config.model_args}
+    model_args = {**beside.model_args, **config.model_args}
     weights = plan_weights(settings, backbone, config.weights, model_args)
-    defaults = preset["random" if weights.source == "random" else "pretrained"]
+    if config.backbone == "auto" and config.weights == "auto" and weights.source == "random" and BUNDLED:
+        # The preset's backbone cannot be had: the one that Lensmith ships is far better than random numbers.
+        reason, backbone = weights.sentence.partition(":")[0], BUNDLED[0].architecture
+        weights = plan_weights(settings, backbone, "bundled", model_args)
+        weights = weights.model_copy(update={"sentence": f"{reason}. {weights.sentence}"})
+        model_args = {**BUNDLED[0].model_args, **model_args}
+    defaults = preset[_KINDS.get(weights.source, "pretrained")]
     # The small size from random numbers belongs to the small network that goes with it.
     size = preset["pretrained"]["image_size"]
     if config.backbone == "auto" and weights.source == "random":
         backbone, size = defaults["backbone"], defaults["image_size"]
+    if weights.source == "bundled":
+        size = defaults["image_size"]
+    if weights.source == "run" and beside.input_size:
+        size = beside.input_size
     return Choice(
         backbone=backbone,
         model_args=model_args,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 
+from engine.contracts.jobs import Work
 from engine.datasets.preprocessing import Preprocessing
 from engine.errors import InputError, WeightsError
 from engine.models.backbones import Built, Normalisation, build, freeze, linear_classifier
 from engine.models.devices import choose_device
-from engine.models.weights import hub_file
+from engine.models.hub_state import remember_hub
+from engine.models.weights import weights_file
 from engine.tasks.base import Learner
 from engine.training.choices import Choice, choose
 from engine.training.data import Data, torch_format
@@ -71,20 +74,17 @@ def start(order: Order) -> tuple[Frozen, TrainingState, Setup]:
 
 
 def _weights(order: Order, train_images: int) -> tuple[Choice, Built, list[str]]:
-    """Decide the weights for good: an unreachable hub means random numbers, said in a note."""
+    """Decide the weights for good, fetch them where they must be, and build the model."""
     work, config, notes = order.work, order.config, []
     choice = choose(work.settings, order.spec, config, train_images)
     work.progress(None, choice.weights.sentence)
     if choice.weights.source == "hub":
         try:
-            hub_file(work.settings, choice.weights.name)
+            weights_file(work.settings, choice.backbone, choice.weights, _tell_bytes(work), work.check_stop)
         except WeightsError as error:
-            random = config.model_copy(update={"weights": "random"})
-            choice = choose(work.settings, order.spec, random, train_images)
-            sentence = f"{error.message} This run starts from random numbers instead."
-            choice = replace(choice, weights=choice.weights.model_copy(update={"sentence": sentence}))
-            notes.append(sentence)
-            work.event("note", {"text": sentence})
+            choice = _without_hub(order, choice, error, train_images)
+            notes.append(choice.weights.sentence)
+            work.event("note", {"text": choice.weights.sentence})
     built = build(
         work.settings,
         choice.backbone,
@@ -101,6 +101,34 @@ def _weights(order: Order, train_images: int) -> tuple[Choice, Built, list[str]]
     for note in built.notes:
         work.event("note", {"text": note})
     return choice, built, notes
+
+
+def _tell_bytes(work: Work) -> Callable[[int, int | None], None]:
+    """Make of bytes done and in all a line of progress."""
+
+    def tell(done: int, total: int | None) -> None:
+        share = "" if not total else f" of {total / 1e6:.0f}"
+        work.progress(None, f"Fetching the weights, {done / 1e6:.0f}{share} MB")
+
+    return tell
+
+
+def _without_hub(order: Order, choice: Choice, error: WeightsError, train_images: int) -> Choice:
+    """Decide what a run does whose weights cannot be fetched.
+
+    Where the person left the backbone open, it starts from the weights that Lensmith ships. A named backbone
+    is not swapped for another, nor trained from random numbers for an hour unasked: it stops with the choice.
+    """
+    work, config = order.work, order.config
+    remember_hub(work.settings, error.message)
+    again = choose(work.settings, order.spec, config, train_images)
+    if config.backbone == "auto" or again.weights.source == "bundled":
+        return again
+    raise WeightsError(
+        error.message,
+        f"Choose: the weights that come with Lensmith (backbone auto), {choice.backbone} from random numbers "
+        "(weights random), a weights file of yours, or try again when the network is back.",
+    ) from error
 
 
 def _preprocessing(order: Order, choice: Choice, wanted: Normalisation) -> Preprocessing:

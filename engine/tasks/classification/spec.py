@@ -38,6 +38,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "strategy": "probe",
             "max_epochs": 50,
         },
+        "bundled": {"image_size": 160, "strategy": "probe", "max_epochs": 50},
         "random": {"backbone": "resnet10t", "image_size": 64, "strategy": "full", "max_epochs": 60},
     },
     "balanced": {
@@ -48,6 +49,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "strategy": "full",
             "max_epochs": 50,
         },
+        "bundled": {"image_size": 160, "strategy": "full", "max_epochs": 100},
         "random": {"backbone": "resnet10t", "image_size": 128, "strategy": "full", "max_epochs": 200},
     },
     "best": {
@@ -58,10 +60,12 @@ PRESETS: dict[str, dict[str, Any]] = {
             "strategy": "full",
             "max_epochs": 60,
         },
+        "bundled": {"image_size": 192, "strategy": "full", "max_epochs": 150},
         "random": {"backbone": "resnet18", "image_size": 160, "strategy": "full", "max_epochs": 300},
     },
 }
-"""What "auto" means: with pre-trained weights, and from random numbers (smaller nets that learn faster).
+"""What "auto" means: with pre-trained weights, with those that Lensmith ships, and from random numbers (smaller
+nets that learn faster).
 
 ``time_budget`` in s, ``image_size`` in px. ``max_epochs`` bounds what a time budget may turn into.
 """

@@ -1,0 +1,214 @@
+"""Weights on this machine: list, fetch ahead of time, bring one's own, take along, remove."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from engine.api.jobs import Jobs
+from engine.api.uploads import Uploads
+from engine.contracts.files import ServedFile
+from engine.contracts.jobs import JobInfo
+from engine.contracts.weights import WeightsItem
+from engine.errors import ConflictError, InputError, NotFoundError
+from engine.jobs import queue
+from engine.models.bundled import BUNDLED, Bundled
+from engine.models.fetch import CachedWeights, cached_items, remove_cached
+from engine.models.library import Imported, imported, list_imported, remove
+from engine.models.published import published
+from engine.models.weights import IMPORTED, check_model_args
+from engine.models.weights_file import CONFIG_FILE, check_file, read_config
+from engine.storage.database import Database
+from engine.storage.tables import JobRow, RunRow
+
+
+class ImportSettings(TypedDict, total=False):
+    """What a person can say about a weights file; what is left out comes from its config or the catalog.
+
+    ``mean`` and ``std`` on the 0 to 1 scale, ``input_size`` in px.
+    """
+
+    title: str
+    licence: str
+    architecture: str
+    model_args: dict[str, Any]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    input_size: int
+
+
+class Weights:
+    """Everything about starting weights."""
+
+    def __init__(self, database: Database, jobs: Jobs, uploads: Uploads) -> None:
+        self.database = database
+        self.jobs = jobs
+        self.uploads = uploads
+
+    def list(self) -> tuple[WeightsItem, ...]:
+        """Return all weights on this machine: those that Lensmith ships, imported ones, and the caches."""
+        settings = self.database.settings
+        found = [
+            *(_of_bundled(entry) for entry in BUNDLED),
+            *(_of_import(entry) for entry in list_imported(settings)),
+            *(_of_cache(entry) for entry in cached_items(settings)),
+        ]
+        with self.database.read() as session:
+            used = _used(session)
+        return tuple(
+            item.model_copy(update={"used_by": tuple(used.get(item.start, ()) or used.get(item.title, ()))})
+            for item in found
+        )
+
+    def get(self, item: str) -> WeightsItem:
+        """Return one of them; raises ``NotFoundError``."""
+        for found in self.list():
+            if item in (found.id, found.start):
+                return found
+        raise NotFoundError(f"There are no weights “{item}” here.", "`lensmith weights list` shows all.")
+
+    def start_fetch(self, backbone: str, key: str | None = None) -> JobInfo:
+        """Fetch a backbone's published weights for later; raises ``InputError`` when there are none."""
+        if published(self.database.settings, backbone) is None:
+            raise InputError(
+                f"No weights are published for “{backbone}”.", "`lensmith models` lists what there is."
+            )
+        return self.jobs.enqueue("fetch-weights", {"backbone": backbone}, key=key)
+
+    def start_import(
+        self,
+        source: Path | None = None,
+        *,
+        upload: str | None = None,
+        key: str | None = None,
+        **choices: Unpack[ImportSettings],
+    ) -> JobInfo:
+        """Take in a weights file, or a folder or ZIP with one and its ``config.json``.
+
+        Raises ``InputError`` when there is nothing to take, ``WeightsError`` for a kind that is not opened.
+        """
+        check_model_args(choices.get("model_args", {}))
+        path, name = self._source(source, upload)
+        if not (path.is_dir() or Path(name).suffix.lower() == ".zip" or upload):
+            check_file(self.database.settings, path)
+        return self.jobs.enqueue("import-weights", {"path": str(path), "name": name, **choices}, key=key)
+
+    def _source(self, source: Path | None, upload: str | None) -> tuple[Path, str]:
+        if source is not None:
+            path = source.expanduser().absolute()
+            if not path.exists():
+                raise InputError(f"There is no file or folder “{source}”.", "Check the path.")
+            return path, path.name
+        if upload is None:
+            raise InputError("There is nothing to import.", "Choose a weights file.")
+        info = self.uploads.get(upload)
+        if not info.complete:
+            raise ConflictError(f"“{info.name}” has not arrived yet.", "Wait until the upload has finished.")
+        return self.uploads.path(upload), Path(info.name).name
+
+    def look(self, backbone: str) -> None:
+        """Ask the hub, in the background, whether it answers and how large these weights are."""
+        if self.database.settings.offline or published(self.database.settings, backbone) is None:
+            return
+        with self.database.write() as session:
+            queue.enqueue_single(session, "look", {"backbone": backbone})
+
+    def remove(self, item: str) -> int:
+        """Take weights off this machine and return the bytes freed.
+
+        Raises ``ConflictError`` for those that Lensmith ships and ``NotFoundError`` for unknown ones.
+        """
+        found = self.get(item)
+        if found.source == "bundled":
+            raise ConflictError("The weights that come with Lensmith cannot be removed.")
+        if found.source == "imported":
+            return remove(self.database.settings, found.id)
+        return remove_cached(found.origin)
+
+    def file(self, item: str) -> ServedFile:
+        """Return imported weights as a ZIP that any Lensmith takes in again, with all that is known of them."""
+        entry = imported(self.database.settings, item.removeprefix(IMPORTED))
+        path = self.database.settings.cache / "weights" / f"{entry.id}-{entry.sha256[:12]}.zip"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside = path.with_suffix(".part")
+            with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:
+                archive.write(entry.file, f"{entry.id}/{entry.file.name}")
+                archive.write(entry.folder / CONFIG_FILE, f"{entry.id}/{CONFIG_FILE}")
+            beside.replace(path)
+        return ServedFile(
+            path=path, media_type="application/zip", name=f"{entry.id}.zip", etag=entry.sha256[:24]
+        )
+
+
+def _of_bundled(entry: Bundled) -> WeightsItem:
+    return WeightsItem(
+        id=entry.name,
+        source="bundled",
+        title=entry.name,
+        backbone=entry.architecture,
+        start="bundled",
+        bytes=entry.path.stat().st_size,
+        licence=entry.licence,
+        origin="comes with Lensmith",
+        sha256=entry.sha256,
+        model_args=dict(entry.model_args),
+        mean=entry.mean,
+        std=entry.std,
+        input_size=entry.input_size,
+        removable=False,
+    )
+
+
+def _of_import(entry: Imported) -> WeightsItem:
+    config = read_config(entry.file)
+    return WeightsItem(
+        id=entry.id,
+        source="imported",
+        title=entry.title,
+        backbone=entry.fit.architecture,
+        library=entry.fit.library,
+        start=f"{IMPORTED}{entry.id}",
+        bytes=entry.bytes,
+        licence=entry.licence,
+        origin=entry.origin,
+        sha256=entry.sha256,
+        model_args=config.model_args,
+        mean=config.mean,
+        std=config.std,
+        input_size=config.input_size,
+        added_at=entry.added_at,
+        fit=entry.fit,
+    )
+
+
+def _of_cache(entry: CachedWeights) -> WeightsItem:
+    return WeightsItem(
+        id=entry.name,
+        source="cache",
+        title=entry.name,
+        backbone=entry.backbone,
+        library=entry.library,
+        start="auto",
+        bytes=entry.bytes,
+        licence=entry.licence,
+        origin=entry.name,
+    )
+
+
+def _used(session: Session) -> dict[str, list[str]]:
+    """Return run ids by the name of the weights they started from, the newest run first."""
+    rows = session.execute(
+        select(RunRow.id, RunRow.weights)
+        .join(JobRow, JobRow.id == RunRow.id)
+        .where(RunRow.weights.is_not(None))
+        .order_by(JobRow.created_at.desc())
+    )
+    found: dict[str, list[str]] = {}
+    for run, weights in rows:
+        found.setdefault(str((weights or {}).get("name", "")), []).append(run)
+    return found
