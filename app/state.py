@@ -5,8 +5,9 @@ A link or a refresh comes back to the same project, run and cell. Widgets keep n
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import uuid4
 
@@ -23,7 +24,8 @@ class ViewState:
 
     ``cell`` is row and column of the confusion matrix, ``part`` panel and index of another number whose
     images are open, ``job`` an import that is being watched. ``split``, ``classes`` (ids), ``left_out`` and
-    ``page`` (from 0) say which pictures Data shows, ``preset`` what Train would start.
+    ``page`` (from 0) say which pictures Data shows, ``preset`` and
+    ``settings`` (what stands in the fields that were changed, by name) what Train would start.
     """
 
     project: str | None = None
@@ -36,6 +38,7 @@ class ViewState:
     left_out: bool = False
     page: int = 0
     preset: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> ViewState:
@@ -53,6 +56,7 @@ class ViewState:
             left_out=query.get("left_out") == "1",
             page=page[0] if len(page) == 1 else 0,
             preset=query.get("preset") or None,
+            settings=_object(query.get("set", "")),
         )
 
     def to_query(self) -> dict[str, str]:
@@ -68,6 +72,7 @@ class ViewState:
             "left_out": "1" if self.left_out else None,
             "page": str(self.page) if self.page else None,
             "preset": self.preset,
+            "set": json.dumps(self.settings, separators=(",", ":")) if self.settings else None,
         }
         return {name: value for name, value in fields.items() if value}
 
@@ -122,6 +127,14 @@ def _numbers(text: str) -> tuple[int, ...]:
     return (
         tuple(int(p) for p in parts) if all(p.isascii() and p.isdigit() and len(p) < 7 for p in parts) else ()
     )
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _text(numbers: tuple[int, ...] | None) -> str | None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser import FLAGS, HOW_TO_GET_ONE, find_chromium
+from engine.api.machine import find_browser
+from tests.browser import FLAGS, HOW_TO_GET_ONE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -29,7 +30,7 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """One real Chromium for the whole session."""
-    path = find_chromium()
+    path = find_browser(os.environ)
     if path is None and os.environ.get("LENSMITH_REQUIRE_BROWSER"):
         pytest.fail(HOW_TO_GET_ONE)
     if path is None:

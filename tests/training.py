@@ -2,94 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from sqlalchemy.orm import Session
 
 from engine.contracts.base import utc_now
-from engine.contracts.jobs import Checkpoint
 from engine.datasets.manifest import freeze_version
-from engine.errors import JobCancelledError
 from engine.settings import Settings
 from engine.storage.blobs import BlobStore
 from engine.storage.database import Database, new_id
 from engine.storage.tables import AnnotationRow, ClassRow, FileRow, ImageRow, JobRow, Project, RunRow
+from tests.work import FakeWork
 
 COLOURS = {"red": (200, 60, 60), "green": (60, 190, 70), "blue": (60, 70, 200)}
-
-
-@dataclass
-class FakeWork:
-    """Implements ``engine.contracts.jobs.Work`` in memory; ``at_step`` may raise to play a crash."""
-
-    settings: Settings
-    database: Database
-    job_id: str
-    folder: Path
-    project_id: str | None = None
-    attempt: int = 1
-    payload: dict[str, Any] = field(default_factory=dict)
-    events: list[tuple[str, dict[str, Any], str | None]] = field(default_factory=list)
-    stop: str | None = None
-    on_progress: Callable[[float | None, str], None] = lambda fraction, message: None
-    saved: list[Checkpoint] = field(default_factory=list)
-
-    def again(self) -> FakeWork:
-        """Return the next attempt at this job, which finds the checkpoints of this one."""
-        number = self.attempt + 1
-        folder = self.folder.with_name(f"attempt-{number}")
-        return FakeWork(
-            self.settings,
-            self.database,
-            self.job_id,
-            folder,
-            self.project_id,
-            attempt=number,
-            payload=self.payload,
-            saved=self.saved,
-        )
-
-    def progress(self, fraction: float | None, message: str = "") -> None:
-        self.on_progress(fraction, message)
-
-    def event(self, kind: str, data: dict[str, Any], key: str | None = None) -> None:
-        self.events.append((kind, data, key))
-
-    def of_kind(self, kind: str) -> list[dict[str, Any]]:
-        return [data for name, data, _ in self.events if name == kind]
-
-    def check_stop(self) -> None:
-        if self.stop in ("cancel", "pause"):
-            raise JobCancelledError("stopped")
-
-    def stop_requested(self) -> str | None:
-        return self.stop
-
-    def save_checkpoint(self, content: bytes, step: int) -> None:
-        path = self.folder / f"{len(self.saved)}.bin"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        digest = hashlib.sha256(content).hexdigest()
-        self.saved.insert(0, Checkpoint(path=path, step=step, sha256=digest, attempt=self.attempt))
-
-    def checkpoints(self) -> list[Checkpoint]:
-        return self.saved
-
-    def log(self, line: str) -> None:
-        self.events.append(("log", {"text": line}, None))
-
-    @contextmanager
-    def write(self) -> Iterator[Session]:
-        with self.database.write() as session:
-            yield session
 
 
 def make_settings(home: Path) -> Settings:

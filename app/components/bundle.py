@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -46,8 +47,9 @@ def bundle_card(run: str, info: ExportInfo | None) -> None:
             st.caption("Before it can be downloaded, its answers are compared with the trained model's.")
         elif info.state is JobState.SUCCEEDED:
             st.link_button(f"Download {size(info.bytes or 0)}", bundle_url(run), type="primary")
-            for name, number in info.files:
-                st.caption(f"{plain(name)} · {size(number)}")
+            with st.expander(f"{count(len(info.files), 'file')} in it"):
+                st.caption("  \n".join(f"{plain(name)} · {size(number)}" for name, number in info.files))
+                st.caption(f"SHA-256 of the ZIP: {info.sha256}")
         else:
             problem = info.problem
             st.markdown(
@@ -64,17 +66,21 @@ def proof_card(info: ExportInfo) -> None:
         for name, found in (info.parity or {}).items():
             if isinstance(found, Mapping):
                 st.markdown(f"{_agreement(found)}  \n:gray[{PROOFS.get(name, plain(name))}]")
-        if info.sha256:
-            st.caption(f"SHA-256 {info.sha256}")
 
 
 def _agreement(found: Mapping[str, Any]) -> str:
     images, same, ties = (int(found[k]) for k in ("images", "same_class", "near_ties"))
     close = f", {ties} a tie" if ties else ""
-    return (
-        f"Same class on **{same:,} of {count(images, 'image')}**{close}; "
-        f"probabilities within **{float(found['largest_difference']):.1e}**."
-    )
+    return f"Same class on **{same:,} of {count(images, 'image')}**{close}; {_closeness(found)}."
+
+
+def _closeness(found: Mapping[str, Any]) -> str:
+    """Say how far probabilities lie apart, as the next larger power of ten, which is easier to read."""
+    apart = float(found["largest_difference"])
+    if apart <= 0:
+        return "**equal** probabilities"
+    digits = max(0, math.ceil(-math.log10(apart)) - 1)
+    return f"probabilities less than **{10.0**-digits:.{digits}f}** apart"
 
 
 def usage_card(run: str, address: str) -> None:

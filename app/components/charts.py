@@ -44,7 +44,6 @@ def curves(panel: CurvePanel, *, key: str, height: int = HEIGHT) -> tuple[int, i
             hovertemplate="%{x:.4g}, %{y:.4g}<extra>%{fullData.name}</extra>",
         )
     _name_ends(figure, panel, colors, height)
-    figure.update_xaxes(range=panel.x_range)
     figure.update_yaxes(range=panel.y_range)
     return _plot(figure, key=key, height=height, alt=_in_words(panel), opens=opens)
 
@@ -146,7 +145,10 @@ def _name_ends(figure: go.Figure, panel: CurvePanel, colors: Sequence[str], heig
     span = (high - low) or 1.0
     places = spread([(s.y[-1] - low) / span for _, s in lines], 16 / (height - 60))
     names = [_letters(f"{_short(s.name)} {s.note}".strip()) for _, s in lines]
-    right = panel.x_range[1] if panel.x_range else max(s.x[-1] for _, s in lines)
+    across = [x for _, s in lines for x in s.x]
+    left, right = panel.x_range or (min(across), max(across))
+    if left < right:  # else plotly would make room for the names inside the axes
+        figure.update_xaxes(range=(left, right))
     for (color, _), place, name in zip(lines, places, names, strict=True):
         figure.add_annotation(
             x=right,

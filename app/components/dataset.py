@@ -2,41 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import streamlit as st
 
 from app import state, theme
 from app.components.bars import Bar, bars
+from app.components.formats import count, plain
 from app.components.gallery import MOST_TILES, label_tiles
 from app.components.import_report import import_card
-from app.components.page import card
+from app.components.page import card, live
 from app.components.selection import editable_gallery
 from app.engine_client import client
 from engine.contracts.datasets import SPLITS, DatasetSummary, ImageFilter
 
 OUT: Final = "out"
+MOST_CHIPS: Final = 40
+"""More classes than these are found faster by typing."""
 SPLIT_NAMES: Final = {"all": "all", "train": "train", "val": "validation", "test": "test"}
 
 
 def browse(project: str, summary: DatasetSummary) -> None:
-    """Draw filters and the gallery that they leave; the address says which."""
+    """Draw filters and the gallery that they leave; the address says which.
+
+    This part of the screen refreshes by itself: ``summary`` serves its first drawing.
+    """
+    known: list[DatasetSummary] = [summary]
+
+    def part() -> None:
+        _browse(project, known.pop() if known else client().datasets.summary(project))
+
+    live(None)(part)
+
+
+def _browse(project: str, summary: DatasetSummary) -> None:
     view = state.here()
     wanted = _wanted(summary, view)
     found = client().datasets.images(project, wanted, offset=view.page * MOST_TILES, limit=MOST_TILES)
     if view.page and not found.items:  # the set became smaller since this address was noted
         state.move(page=0)
         st.rerun()
-    with st.container(horizontal=True, vertical_alignment="center", key="filters"):
+    with st.container(horizontal=True, vertical_alignment="center", key="toolbar"):
         _filters(summary, view)
-        if found.total > MOST_TILES:
-            _pages(found.total, view.page)
+        st.space("stretch")
+        edits = st.container(horizontal=True, vertical_alignment="center", width="content", key="edits")
     if found.items:
         token = f"{wanted.model_dump_json()}{view.page}"
         tiles = label_tiles(found.items, summary.classes)
-        editable_gallery(project, summary, tiles, key="data", rows=4, token=token, out=bool(wanted.left_out))
+        out = bool(wanted.left_out)
+        editable_gallery(project, summary, tiles, key="data", rows=4, token=token, out=out, bar=edits)
     else:
         st.caption("No image fits this filter.")
+    if found.total > MOST_TILES:
+        _pages(found.total, view.page)
 
 
 def _wanted(summary: DatasetSummary, view: state.ViewState) -> ImageFilter:
@@ -64,16 +82,7 @@ def _filters(summary: DatasetSummary, view: state.ViewState) -> None:
             label_visibility="collapsed",
             on_change=_filtered,
         )
-    st.multiselect(
-        "Class",
-        list(names),
-        format_func=lambda i: names.get(i, ""),
-        key="class-filter",
-        placeholder="every class",
-        label_visibility="collapsed",
-        width=230,
-        on_change=_filtered,
-    )
+    _class_filter(names)
     if summary.left_out or view.left_out:
         st.session_state["out"] = OUT if view.left_out else None
         with st.container(key="chips-out", width="content"):
@@ -85,6 +94,25 @@ def _filters(summary: DatasetSummary, view: state.ViewState) -> None:
                 label_visibility="collapsed",
                 on_change=_filtered,
             )
+
+
+def _class_filter(names: dict[str, str]) -> None:
+    """Draw the choice of classes behind a button that says what is chosen."""
+    chosen: list[str] = st.session_state["class-filter"]
+    label = "every class" if not chosen else count(len(chosen), "class", "classes")
+    with (
+        st.container(key="chips-class", width="content"),
+        st.popover(plain(names[chosen[0]]) if len(chosen) == 1 else label, key="class-choice"),
+        st.container(key="chips-classes"),
+    ):
+        common: dict[str, Any] = {
+            "format_func": lambda i: names.get(i, ""), "key": "class-filter", "on_change": _filtered,
+        }  # fmt: skip
+        if len(names) > MOST_CHIPS:
+            st.multiselect("Classes", list(names), placeholder="every class", **common)
+        else:
+            common["format_func"] = lambda i: plain(names.get(i, ""))
+            st.pills("Classes", list(names), selection_mode="multi", **common)
 
 
 def _filtered() -> None:
@@ -101,12 +129,12 @@ def _pages(total: int, page: int) -> None:
     last = (total - 1) // MOST_TILES
     st.session_state["part-of-set"] = min(page, last)
     st.selectbox(
-        "Part",
+        "Pictures shown",
         range(last + 1),
         key="part-of-set",
-        width=180,
+        width=230,
         label_visibility="collapsed",
-        format_func=lambda n: f"{n * MOST_TILES + 1:,} to {min((n + 1) * MOST_TILES, total):,}",
+        format_func=lambda n: f"{n * MOST_TILES + 1:,} to {min((n + 1) * MOST_TILES, total):,} of {total:,}",
         on_change=_turn,
     )
 

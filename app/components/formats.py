@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Final
 
 from engine.contracts.results import MetricValue
@@ -41,6 +42,13 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def when(moment: datetime, now: datetime) -> str:
+    """Write a time as "today, 12:56", "yesterday, 09:05" or "3 Nov 2026, 12:56"; both in one time zone."""
+    days = (now.date() - moment.date()).days
+    day = {0: "today", 1: "yesterday"}.get(days, f"{moment.day} {moment:%b %Y}")
+    return f"{day}, {moment:%H:%M}"
 
 
 def size(number: int) -> str:

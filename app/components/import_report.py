@@ -29,11 +29,16 @@ def import_progress(job: JobInfo) -> None:
 def import_card(report: ImportReport) -> None:
     """Draw the account of the last import; the table opens on demand."""
     with card("import", "Import"):
-        st.markdown(f"{report.kept:,} kept, {report.repaired:,} repaired, {report.skipped:,} skipped")
-        ignored = f" · {count(report.ignored, 'file')} ignored" if report.ignored else ""
+        st.markdown(f"{count(report.images, 'image')} taken in")
+        odd = [f"{report.repaired:,} repaired" if report.repaired else "", f"{report.skipped:,} skipped"]
         st.caption(
-            f"{report.read:,} pictures and labels read, each counted{ignored} · {plain(report.format_reason)}"
+            f"Of {report.read:,} pictures and labels that were read: {report.kept:,} kept as they are, "
+            + ", ".join(filter(None, odd))
+            + (f"; {count(report.ignored, 'other file')} ignored" if report.ignored else "")
+            + f".  \n{plain(report.format_reason)}"
         )
+        for note in report.notes:
+            st.caption(plain(note))
         if report.issues_total:
             with st.container(horizontal=True, key="import-actions"):
                 if st.button("See each", key="see-issues", type="tertiary"):

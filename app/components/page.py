@@ -24,7 +24,7 @@ def head(title: str, sentence: str = "") -> DeltaGenerator:
     """Draw title and sentence (both Markdown); returns the place at the right for buttons."""
     with st.container(horizontal=True, vertical_alignment="top", key="head"):
         with st.container(gap=None, width="stretch", key="head-text"):
-            st.header(title, anchor=False)
+            st.title(title, anchor=False)
             if sentence:
                 st.caption(sentence)
         actions = st.container(
@@ -40,7 +40,7 @@ def card(key: str, title: str = "", note: str = "", *, fill: bool = False) -> De
     """Return a card; ``title`` is Markdown, ``note`` plain text, ``fill`` takes the row's height."""
     box = st.container(key=f"card-{key}", gap="xsmall", height="stretch" if fill else "content")
     if title:
-        box.subheader(title, anchor=False, help=plain(note) or None)
+        box.header(title, anchor=False, help=plain(note) or None)
     return box
 
 
@@ -55,7 +55,7 @@ def empty(title: str, sentence: str) -> DeltaGenerator:
     """Draw a first-time state, which says what to do next; returns the place for its button."""
     with st.container(key="card-empty", horizontal_alignment="center", gap="small"):
         st.space("small")
-        st.markdown(f"#### {title}", text_alignment="center")
+        st.header(title, anchor=False, text_alignment="center")
         st.caption(sentence, text_alignment="center")
         place = st.container(horizontal=True, horizontal_alignment="center")
         st.space("small")

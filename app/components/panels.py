@@ -49,7 +49,8 @@ def number(label: str, metric: MetricValue, *, key: str, tone: Tone = "neutral",
     """Draw one headline number with its interval and what it was measured on; ``note`` explains it."""
     color = {"good": ":green[{}]", "wrong": ":red[{}]", "look": ":orange[{}]"}.get(tone, "{}")
     with card(f"number-{key}", plain(label), note, fill=True):
-        st.header(color.format(value(metric.value, metric.unit)), anchor=False)
+        with st.container(key=f"figure-{key}"):  # a number is no heading
+            st.markdown(color.format(value(metric.value, metric.unit)))
         st.caption(plain(interval(metric)))
 
 

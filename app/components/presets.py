@@ -8,14 +8,14 @@ import streamlit as st
 
 from app import state
 from app.components.formats import duration, plain
-from app.components.page import guarded
-from app.components.params_form import Filled, keep, params_form
+from app.components.params_form import Filled, params_form, put_back
 from app.engine_client import client
 from engine.contracts.runs import PresetInfo, RunDetail, TrainOptions
 from engine.contracts.training import STRATEGY_TITLES
 
 AGAIN: Final = "again"
 """The name of the card that starts the same settings again."""
+PICKED: Final = "preset"
 WEIGHTS: Final = {
     "file": "weights from your file",
     "cache": "weights on this machine",
@@ -45,44 +45,50 @@ def as_before(run: RunDetail) -> PresetInfo:
 
 
 def preset_cards(options: TrainOptions, again: PresetInfo | None = None) -> PresetInfo:
-    """Draw the presets and return the chosen one; at first ``again`` if given, else the recommended."""
-    presets: tuple[PresetInfo, ...] = (*((again,) if again else ()), *options.presets)
-    names = [preset.name for preset in presets]
+    """Draw the presets and return the chosen one; at first ``again`` if given, else the recommended.
+
+    They are one group of radio buttons that looks like cards: arrow keys walk it, and a screen reader says
+    which one is chosen.
+    """
+    presets = {preset.name: preset for preset in ((*((again,) if again else ()), *options.presets))}
     chosen = state.here().preset or (AGAIN if again else options.recommended)
-    chosen = chosen if chosen in names else names[0]
-    for column, preset in zip(st.columns(len(names)), presets, strict=True):
-        with (
-            column,
-            st.container(
-                key=f"cardpick-{'on' if preset.name == chosen else 'off'}-{preset.name}",
-                gap="xsmall",
-                height="stretch",
-            ),
-        ):
-            _card(preset, preset.name == chosen)
-    return next(preset for preset in presets if preset.name == chosen)
+    chosen = chosen if chosen in presets else next(iter(presets))
+    st.session_state[PICKED] = chosen  # the address decides, also after a refresh and after going back
+    with st.container(key="presets"):
+        st.radio(
+            "What to train",
+            list(presets),
+            format_func=lambda name: _title(presets[name]) if name in presets else "",
+            captions=[_facts(preset) for preset in presets.values()],
+            key=PICKED,
+            horizontal=True,
+            label_visibility="collapsed",
+            width="stretch",
+            on_change=_choose,
+        )
+    return presets[chosen]
 
 
-def _card(preset: PresetInfo, on: bool) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", key=f"preset-top-{preset.name}"):
-        with st.container(key=f"stretch-{preset.name}", width="stretch"):
-            st.button(
-                f"{plain(preset.title)}{' ✓' if on else ''}",
-                key=f"pick-{preset.name}",
-                type="tertiary",
-                on_click=guarded(_choose),
-                args=(preset.name,),
-            )
-        if preset.recommended:
-            st.badge("recommended", color="primary")
-    st.caption(f"{STRATEGY_TITLES[preset.strategy].capitalize()} · {plain(preset.backbone)}")
+def _title(preset: PresetInfo) -> str:
+    return plain(preset.title) + (" :primary-badge[recommended]" if preset.recommended else "")
+
+
+def _facts(preset: PresetInfo) -> str:
+    """Say how long a preset takes, what it is for, and what it trains."""
     if preset.seconds is None:
-        st.markdown("How long is measured at the start")
+        time = "How long is measured at the start"
     else:
         how = "measured here" if preset.seconds_measured else "estimated"
         how = "last time" if preset.name == AGAIN else how
-        st.markdown(f"About **{duration(preset.seconds)}** :gray[{how}]")
-    st.caption(f"{plain(preset.sentence)}  \n{WEIGHTS[preset.weights.source]}")
+        time = f"About **{duration(preset.seconds)}** :gray[{how}]"
+    weights = WEIGHTS[preset.weights.source]
+    model = f"{STRATEGY_TITLES[preset.strategy]} of {plain(preset.backbone)}, {weights}"
+    return f"{time}  \n{plain(_begin(preset.sentence))}  \n:gray[{_begin(model)}]"
+
+
+def _begin(sentence: str) -> str:
+    """Write the first letter of a sentence large and leave names in it as they are."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def recommended_title(options: TrainOptions) -> str:
@@ -90,17 +96,20 @@ def recommended_title(options: TrainOptions) -> str:
     return next((p.title for p in options.presets if p.name == options.recommended), "this")
 
 
-def _choose(name: str) -> None:
-    state.move(preset=name)
+def _choose() -> None:
+    state.move(preset=st.session_state[PICKED])
 
 
 def settings(options: TrainOptions, preset: PresetInfo) -> Filled:
     """Draw "More" and return the whole configuration, with what cannot be understood in it."""
-    for name in (AGAIN, *(p.name for p in options.presets)):
-        if name != preset.name:  # Streamlit forgets fields that are not drawn; a person's input stays
-            keep(f"set-{name}-")
-    with st.expander("More: model, training, augmentation, machine"):
-        changed, problems = params_form(options.parameter_schema, preset.config, key=f"set-{preset.name}")
-        if changed:
-            st.caption("Changed: " + ", ".join(plain(name) for name in changed))
-    return Filled({**preset.config, **changed}, problems)
+    with st.expander("More: model, training, augmentation, machine", key="more"):
+        filled = params_form(options.parameter_schema, preset.config, key=f"set-{preset.name}")
+    return filled._replace(values={**preset.config, **filled.values})
+
+
+def changes(filled: Filled) -> None:
+    """Say what was changed, also where "More" is closed, with a way back."""
+    if filled.changes:
+        with st.container(horizontal=True, vertical_alignment="center", key="changes"):
+            st.caption(f"Changed under More: {plain(', '.join(filled.changes))}", width="content")
+            st.button("Put back", type="tertiary", key="put-back", on_click=put_back)

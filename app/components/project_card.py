@@ -7,10 +7,10 @@ from collections.abc import Callable
 import streamlit as st
 
 from app import state
+from app.components.cover import cover
 from app.components.formats import count, plain, value
-from app.components.gallery import Tile, gallery
 from app.components.page import card, show_problem
-from app.components.run_progress import STATES
+from app.components.run_words import STATES
 from app.engine_client import client
 from engine.contracts.jobs import JobState
 from engine.contracts.projects import ProjectSummary
@@ -25,10 +25,9 @@ def project_card(project: ProjectSummary) -> None:
                 st.page_link("views/data.py", label=plain(project.name), query_params={"project": project.id})
             with st.container(key=f"above-{project.id}", width="content"):
                 _menu(project)
-        with st.container(height=86, border=False, key=f"strip-{project.id}"):
+        with st.container(key=f"strip-{project.id}"):
             if project.cover:
-                tiles = [Tile(image) for image in project.cover[:4]]
-                gallery(project.id, tiles, key=f"cover-{project.id}", choose="none", tile=56)
+                cover(project.id, project.cover, key=f"cover-{project.id}")
             else:
                 st.caption("No pictures yet.")
         st.caption(f"{project.task_title} · {count(project.images, 'image')}  \n{_standing(project)}")

@@ -55,7 +55,8 @@ def sentence(run: RunSummary, report: RunReport) -> str:
 def headline(report: RunReport) -> None:
     """Draw the four cards at the top."""
     first = next((p for p in report.panels if isinstance(p, ScalarsPanel)), None)
-    columns = st.columns(4)
+    with st.container(key="headline"):
+        columns = st.columns(4)
     if first is not None:
         pairs = list(zip(first.labels, first.values, strict=True))[:HEADLINES]
         for n, (label, metric) in enumerate(pairs):
@@ -163,7 +164,7 @@ def _images(project: str, run: str, opened: Opened | None) -> None:
         with st.container(
             horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="behind-top"
         ):
-            st.subheader(describe(opened), anchor=False, width="content")
+            st.header(describe(opened), anchor=False, width="content")
             if st.button("Close", type="tertiary", key="close-images"):
                 release(opened.panel)
                 state.move(cell=None, part=None)

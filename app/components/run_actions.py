@@ -9,7 +9,7 @@ import streamlit as st
 from app import state
 from app.components.formats import plain
 from app.components.page import guarded
-from app.components.run_progress import is_moving
+from app.components.run_words import is_moving
 from app.engine_client import client
 from engine.contracts.jobs import JobState
 from engine.contracts.runs import RunSummary

@@ -21,18 +21,20 @@ def run_name(run: RunSummary) -> str:
 
 
 def chosen_run(project: str) -> RunSummary | None:
-    """Return the run that the address names, else the newest finished one, which the address then names.
+    """Return the run that the address names, else the best one, which the address then names.
+
+    The best is what the side bar tells; where no run has a value to compare, it is the newest one.
 
     Raises ``NotFoundError`` for an address that names a run that does not exist.
     """
     named = run_here()
     if named is not None:
         return named
-    newest = client().results.latest(project)
-    if newest is None:
+    found = client().projects.status(project).best_run or client().results.latest(project)
+    if found is None:
         return None
-    state.move(run=newest)
-    return client().runs.get(newest)
+    state.move(run=found)
+    return client().runs.get(found)
 
 
 def run_choice(chosen: RunSummary) -> None:
@@ -41,11 +43,16 @@ def run_choice(chosen: RunSummary) -> None:
     runs.setdefault(chosen.id, chosen)
     if len(runs) < 2:
         return
+    best = client().projects.status(chosen.project).best_run
+
+    def name(run: str) -> str:
+        return run_name(runs[run]) + (" · best" if run == best else "") if run in runs else ""
+
     st.session_state[PICKER] = chosen.id  # the address decides, also after going back
     st.selectbox(
         "Model",
         list(runs),
-        format_func=lambda run: run_name(runs[run]) if run in runs else "",
+        format_func=name,
         key=PICKER,
         label_visibility="collapsed",
         width=230,

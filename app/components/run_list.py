@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.components.formats import duration, plain, value
-from app.components.run_progress import STATES, is_moving
+from app.components.formats import plain, value
+from app.components.run_words import STATES, began, is_moving, what_learns
 from engine.contracts.jobs import ENDED
 from engine.contracts.runs import RunSummary
 
@@ -18,7 +18,7 @@ def run_list(runs: Sequence[RunSummary]) -> None:
     ended = [run for run in runs if run.state in ENDED]
     for title, rows in (("Now", now), ("Ended", ended)):
         if rows:
-            st.subheader(title, anchor=False)
+            st.header(title, anchor=False)
         for run in rows:
             _row(run)
 
@@ -29,17 +29,16 @@ def _row(run: RunSummary) -> None:
             with st.container(key=f"stretch-{run.id}", width="stretch"):
                 st.page_link(
                     "views/run.py",
-                    label=plain(f"#{run.number} {run.title}"),
+                    label=plain(f"#{run.number} {run.preset.capitalize()}"),
                     query_params={"project": run.project, "run": run.id},
                 )
             best = f"**{value(run.best.value, run.best.unit)}**" if run.best else "–"
             st.markdown(best, width="content")
         facts = [
             STATES[run.state] + (f" {100 * run.progress:.0f} %" if is_moving(run) and run.progress else ""),
-            plain(run.backbone),
-            duration(run.seconds) if run.seconds else "",
+            what_learns(run),
             f"data version {run.version}",
-            f"{run.created_at:%d %b %Y, %H:%M} UTC",
+            began(run),
         ]
         st.caption(" · ".join(filter(None, facts)))
         if run.problem:

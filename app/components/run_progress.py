@@ -7,30 +7,15 @@ from typing import Final
 import streamlit as st
 
 from app.components.charts import curves
-from app.components.formats import duration, plain, value
+from app.components.formats import count, duration, plain, value
 from app.components.gallery import gallery, verdict_tiles
 from app.components.page import card, choices, say
-from engine.contracts.jobs import ENDED, JobState
+from app.components.run_words import STATES, is_moving
+from engine.contracts.jobs import JobState
 from engine.contracts.results import CurvePanel, Series
-from engine.contracts.runs import LiveRun, RunSummary
-
-STATES: Final = {
-    JobState.QUEUED: "Waiting",
-    JobState.RUNNING: "Training",
-    JobState.SUCCEEDED: "Finished",
-    JobState.FAILED: "Failed",
-    JobState.CANCELLED: "Cancelled",
-    JobState.INTERRUPTED: "Interrupted, goes on by itself",
-    JobState.PAUSED: "Paused",
-}
-"""What a person reads for each state."""
+from engine.contracts.runs import LiveRun
 
 SECONDS: Final = 1.5
-
-
-def is_moving(run: RunSummary) -> bool:
-    """Say whether something will still happen to this run by itself."""
-    return run.state not in ENDED and run.state is not JobState.PAUSED
 
 
 def progress_card(live: LiveRun) -> None:
@@ -38,8 +23,10 @@ def progress_card(live: LiveRun) -> None:
     run = live.run
     share = 1.0 if run.state is JobState.SUCCEEDED else run.progress or 0.0
     epoch = (plain(run.message) if is_moving(run) else "") or STATES[run.state]
-    if live.epochs and (live.epoch or is_moving(run)):
+    if live.epochs and is_moving(run):
         epoch = f"Epoch {live.epoch} of {live.epochs}"
+    elif live.epochs and live.epoch:
+        epoch = f"{STATES[run.state]} after {live.epoch} of {count(live.epochs, 'epoch')}"
     if run.state is JobState.QUEUED:
         epoch = f"Waiting for {run.ahead} before it" if run.ahead else "Starts in a moment"
     facts = [
@@ -51,11 +38,9 @@ def progress_card(live: LiveRun) -> None:
     ]
     with card("progress"):
         with st.container(horizontal=True, horizontal_alignment="distribute", key="progress-text"):
-            st.markdown(f"**{epoch} · {100 * share:.0f} %**", width="content")
-            # Batch size, precision and the like are there for those who ask.
-            st.caption(
-                " · ".join(filter(None, facts)) or "\u2007", width="content", help=plain(live.setup) or None
-            )
+            percent = f" · {100 * share:.0f} %" if is_moving(run) else ""
+            st.markdown(f"**{epoch}{percent}**", width="content")
+            st.caption(" · ".join(filter(None, facts)) or "\u2007", width="content")
         st.progress(share)
 
 
@@ -73,7 +58,7 @@ def curves_card(live: LiveRun) -> None:
         with st.container(height=300, border=False, key="curve-frame"):
             if any(s.x for s in series):
                 panel = CurvePanel(title=names[shown], x_label=across, y_label=names[shown], series=series)
-                curves(panel, key=f"live-{shown}", height=280)
+                curves(panel, key=f"live-{shown}", height=298)
             else:
                 soon = "The first values come after the first steps."
                 st.caption(soon if is_moving(live.run) else "This run has no values here.")
@@ -87,7 +72,7 @@ def words_card(live: LiveRun) -> None:
             st.caption(soon if is_moving(live.run) else "There are too few epochs to say.")
         for n, observation in enumerate(live.observations):
             say(observation.text, observation.tone, key=str(n))
-        st.subheader("Against the probe", anchor=False, help="A linear classifier on the frozen features.")
+        st.header("Against the probe", anchor=False, help="A linear classifier on the frozen features.")
         st.markdown(_against_probe(live))
 
 

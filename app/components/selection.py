@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import state
 from app.components.formats import count, plain
@@ -24,12 +25,14 @@ def editable_gallery(
     rows: int | None,
     token: str = "",
     out: bool = False,
+    bar: DeltaGenerator | None = None,
 ) -> None:
     """Draw ``tiles`` under a bar that changes the class of the selected ones, leaves them out, or undoes.
 
-    ``out`` says that these are the left-out ones: the bar takes them in again instead.
+    ``out`` says that these are the left-out ones: the bar takes them in again instead. ``bar`` is the place
+    for it, without which it stands above the pictures.
     """
-    bar = st.container(horizontal=True, vertical_alignment="center", key=f"bar-{key}")
+    bar = bar or st.container(horizontal=True, vertical_alignment="center", key=f"bar-{key}")
     now = f"{token}#{st.session_state.get(f'{key}-edits', 0)}"
     st.session_state[f"{key}-token"] = now
     chosen = gallery(project, tiles, key=f"{key}-pictures", rows=rows, token=now)
@@ -50,8 +53,8 @@ def _bar(project: str, summary: DatasetSummary, chosen: int, key: str, out: bool
         index=None,
         key=f"{key}-class",
         label_visibility="collapsed",
-        width=210,
-        placeholder=f"Change class of {chosen:,}" if chosen else "Change class",
+        width=134,
+        placeholder=f"Class of {chosen:,}" if chosen else "Change class",
         format_func=lambda i: names.get(i, i),
         accept_new_options=True,
         help="Choose a class, or type the name of a new one.",
@@ -68,9 +71,10 @@ def _bar(project: str, summary: DatasetSummary, chosen: int, key: str, out: bool
     )
     if summary.undo:
         st.button(
-            f"Undo: {plain(summary.undo)}",
+            "Undo",
+            icon=":material/undo:",
             key=f"{key}-undo",
-            type="tertiary",
+            help=f"Undo: {plain(summary.undo)}",
             on_click=guarded(_undo),
             args=(project, key),
         )

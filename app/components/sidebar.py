@@ -83,6 +83,9 @@ STEPS: Final[tuple[tuple[str, str, Callable[[ProjectStatus], str]], ...]] = (
 )
 """File in views/, label, and what stands behind it."""
 
+FOOT: Final[tuple[tuple[str, str], ...]] = ()
+"""Screens that belong to no project, linked at the foot: file in views/ and label."""
+
 BELONGS_TO: Final = {"run": "runs"}
 """Screens without a step of their own."""
 
@@ -147,8 +150,12 @@ def _steps(project: str, current: str) -> None:
 
 
 def _foot() -> None:
-    with st.container(key="side-foot", horizontal=True, horizontal_alignment="distribute"):
-        st.caption(_machine())
+    with st.container(
+        key="side-foot", horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        for page, label in FOOT:
+            st.page_link(f"views/{page}.py", label=label)
+        st.caption(_machine(), width="content")
         _script()(key="side-script", width=1, height=1)
 
 
@@ -160,4 +167,7 @@ def _script() -> ComponentRenderer:
 @st.cache_data(ttl=300, show_spinner=False)
 def _machine() -> str:
     """Say what this machine has; asked rarely, since it does not change."""
-    return plain(" · ".join(device.title for device in client().models.machine().devices))
+    machine = client().models.machine()
+    # A processor's title is the name of an instruction set, which tells few people anything.
+    found = [d.title if d.name != "cpu" else count(machine.cores, "core") for d in machine.devices]
+    return plain(" · ".join(found))

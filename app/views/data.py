@@ -8,7 +8,7 @@ from app import state
 from app.components.dataset import browse, facts
 from app.components.formats import count
 from app.components.new_import import watch
-from app.components.page import empty, head, live, project
+from app.components.page import empty, head, project
 from app.engine_client import client
 
 
@@ -23,7 +23,7 @@ def show() -> None:
             if summary.changed_since_version
             else ""
         )
-        words.append(f"version {summary.version.number}{changed}")
+        words.append(f"data version {summary.version.number}{changed}")
     with head("Data", " · ".join(words) if summary.images else ""):
         if st.button("Add images"):
             state.go("new", project=opened.id)
@@ -36,9 +36,9 @@ def show() -> None:
             if st.button("Add pictures", type="primary"):
                 state.go("new", project=opened.id)
     if summary.images:
-        left, right = st.columns([2.45, 1], gap="medium")
+        left, right = st.columns([2.65, 1], gap="small")
         with left:
-            live(None)(lambda: browse(opened.id, client().datasets.summary(opened.id)))
+            browse(opened.id, summary)
         with right:
             facts(opened.id, summary)
 

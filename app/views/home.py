@@ -30,7 +30,7 @@ def show() -> None:
         with columns[n % 3]:
             project_card(project)
     st.space("small")
-    st.subheader("Try it with a sample", anchor=False)
+    st.header("Try it with a sample", anchor=False)
     sample_cards()
 
 

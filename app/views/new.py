@@ -37,7 +37,7 @@ def show() -> None:
     sources(into.id if into else project_of(job) if job else None)
     if into is None:
         st.space("small")
-        st.subheader("Or begin with a sample", anchor=False)
+        st.header("Or begin with a sample", anchor=False)
         sample_cards()
 
 

@@ -10,13 +10,12 @@ from app.components.page import empty, head, live, project, run_here
 from app.components.run_actions import actions, ending
 from app.components.run_progress import (
     SECONDS,
-    STATES,
     curves_card,
-    is_moving,
     progress_card,
     samples_card,
     words_card,
 )
+from app.components.run_words import STATES, began, details, is_moving, what_learns
 from app.engine_client import client
 
 
@@ -31,7 +30,8 @@ def show() -> None:
         return
     state.remember_project(run.project)
     first = client().runs.live(run.id)
-    with head(f"{STATES[run.state]} · {plain(run.title)}", plain(first.setup) or plain(run.backbone)):
+    sentence = f"{plain(run.preset.capitalize())} {what_learns(run)} · {began(run)}"
+    with head(f"Run {run.number} · {STATES[run.state]}", sentence):
         actions(run)
     ending(run)
 
@@ -48,6 +48,8 @@ def show() -> None:
         samples_card(now)
 
     live(SECONDS if is_moving(run) else None)(part)
+    with st.expander("Exact settings"):
+        details(run, first.setup)
     with st.expander("Log", key="log", on_change="rerun") as log:
         if log.open:
             st.code(client().runs.log(run.id) or "Nothing yet.", language=None, height=280)

@@ -8,7 +8,7 @@ from app import state
 from app.components.formats import count
 from app.components.page import empty, head, live, project
 from app.components.run_list import run_list
-from app.components.run_progress import is_moving
+from app.components.run_words import is_moving
 from app.engine_client import client
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 from app import state
 from app.components.formats import count, plain
 from app.components.page import empty, head, project, run_here, say
-from app.components.presets import as_before, preset_cards, recommended_title, settings
+from app.components.presets import as_before, changes, preset_cards, recommended_title, settings
 from app.engine_client import client
 from engine.errors import LensmithError
 
@@ -36,22 +36,25 @@ def show() -> None:
     preset = preset_cards(options, again)
     if options.reason:
         say(f"Why {recommended_title(options)}: {options.reason}", key="why")
-    st.caption(plain(preset.weights.sentence))
+    weights = plain(preset.weights.sentence)
     if preset.weights.source == "random":
-        st.caption("Trained weights learn faster: name a file of them under More → Starting weights.")
+        weights += " Trained weights learn faster: name a file of them under More → Starting weights."
+    st.caption(weights)
     for n, problem in enumerate(options.problems):
         say(problem, "look", key=f"problem-{n}")
-    config, wrong = settings(options, preset)
-    for n, text in enumerate(wrong):
+    filled = settings(options, preset)
+    for n, text in enumerate(filled.problems):
         say(text, "wrong", key=f"field-{n}")
     with st.container(horizontal=True, vertical_alignment="center", key="go"):
-        if st.button("Train model", type="primary", disabled=bool(wrong) or not options.train_images):
+        unready = bool(filled.problems) or not options.train_images
+        if st.button("Train model", type="primary", disabled=unready):
             write = f"train-{opened.id}"
-            run = client().runs.start(opened.id, config, key=state.write_key(write))
+            run = client().runs.start(opened.id, filled.values, key=state.write_key(write))
             state.written(write)
             state.go("run", project=opened.id, run=run.id)
         queued = options.queued_before
         st.caption(f"{count(queued, 'job')} before it." if queued else "Nothing is queued before it.")
+    changes(filled)  # below the button, which stays where it is
 
 
 show()

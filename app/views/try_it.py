@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.components.page import card, choices, live, project
-from app.components.predictions import WAYS, answers, pictures
+from app.components.predictions import WAYS, answered, answers, pictures
 from app.components.run_choice import model_or_empty
 from app.engine_client import client
 
@@ -24,8 +24,8 @@ def show() -> None:
             way = choices("Picture from", WAYS, key="way", default="upload") or "upload"
             chosen = pictures(opened.id, way)
         with right:
-            if chosen:
-                answers(run, chosen, client().results.classes(run))
+            if found := answered(run, way, chosen):
+                answers(found, client().results.classes(run))
             else:
                 with card("waiting", "What the model says"):
                     st.caption("The answer stands here, with how sure the model is and the time it took.")

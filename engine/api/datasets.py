@@ -19,6 +19,7 @@ from engine.contracts.datasets import (
     EditReceipt,
     ImageFilter,
     ImageItem,
+    ImageOrder,
     ImagePage,
     ImportChoices,
     ImportReport,
@@ -167,12 +168,20 @@ class Datasets:
             return queries.summary(session, find_project(session, project).id)
 
     def images(
-        self, project: str, filter: ImageFilter | None = None, offset: int = 0, limit: int = 60
+        self,
+        project: str,
+        filter: ImageFilter | None = None,
+        offset: int = 0,
+        limit: int = 60,
+        order: ImageOrder = "path",
     ) -> ImagePage:
-        """Return the images that match ``filter`` in path order, from ``offset``, at most ``limit``."""
+        """Return the images that match ``filter``, from ``offset``, at most ``limit``.
+
+        They come by path, or ("mixed") one of each class in turn, those of a class by path.
+        """
         with self.database.read() as session:
             row = find_project(session, project)
-            return queries.images(session, row.id, filter or ImageFilter(), offset, limit)
+            return queries.images(session, row.id, filter or ImageFilter(), offset, limit, order)
 
     def image(self, project: str, image: str) -> ImageItem:
         """Return one image; raises ``NotFoundError``."""

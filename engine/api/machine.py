@@ -16,7 +16,15 @@ from engine.jobs.presence import worker_alive
 from engine.models.catalog import read_catalog, read_devices
 from engine.settings import Settings
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+BROWSERS = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)
 ROOM = 2 * 2**30
 MEMORY = 3 * 2**30
 
@@ -43,11 +51,17 @@ def describe_machine(settings: Settings) -> Machine:
 
 
 def find_browser(environment: Mapping[str, str]) -> str | None:
-    """Return a Chromium's path: ``CHROMIUM_PATH`` first, then the usual names; None when there is none."""
+    """Return a Chromium's path: ``CHROMIUM_PATH``, the usual names, Playwright's own; else None."""
     named = environment.get("CHROMIUM_PATH")
-    if named and Path(named).exists():
-        return named
-    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if named:
+        return named if Path(named).is_file() else None
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    return found or _playwrights_own(environment)
+
+
+def _playwrights_own(environment: Mapping[str, str]) -> str | None:
+    cache = Path(environment.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache" / "ms-playwright")
+    return next((str(path) for path in sorted(cache.glob("chromium-*/chrome-linux*/chrome"))), None)
 
 
 def _problems(memory: int, free: int, settings: Settings) -> list[str]:

@@ -12,6 +12,8 @@ from engine.contracts.base import Record
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+ImageOrder = Literal["path", "mixed"]
+"""How a list of images runs: by path, or one image of each class in turn."""
 LabelKind = Literal["class", "none"]
 """What a label says about its image; a task learns one kind, a dataset format carries one."""
 
@@ -62,7 +64,7 @@ class ImageFilter(Record):
 
 
 class ImagePage(Record):
-    """A slice of the images that match a filter, in path order, and how many match in all."""
+    """A slice of the images that match a filter, in the order asked for, and how many match in all."""
 
     items: tuple[ImageItem, ...]
     total: int

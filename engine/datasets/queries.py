@@ -14,6 +14,7 @@ from engine.contracts.datasets import (
     DatasetSummary,
     ImageFilter,
     ImageItem,
+    ImageOrder,
     ImagePage,
     ImportReport,
     LabelItem,
@@ -77,20 +78,35 @@ def classes(session: Session, project_id: str) -> tuple[ClassInfo, ...]:
 
 
 def images(
-    session: Session, project_id: str, chosen: ImageFilter | None = None, offset: int = 0, limit: int = 60
+    session: Session,
+    project_id: str,
+    chosen: ImageFilter | None = None,
+    offset: int = 0,
+    limit: int = 60,
+    order: ImageOrder = "path",
 ) -> ImagePage:
-    """Return a slice of the images that match, in path order; at most ``PAGE_LIMIT`` of them."""
+    """Return a slice of the images that match, at most ``PAGE_LIMIT`` of them."""
     condition = _condition(project_id, chosen or ImageFilter())
     query = (
         select(ImageRow)
         .where(condition)
-        .order_by(ImageRow.path)
+        .order_by(*([_turn()] if order == "mixed" else []), ImageRow.path)
         .offset(max(0, offset))
         .limit(max(0, min(limit, PAGE_LIMIT)))
     )
     return ImagePage(
         items=_items(session, session.scalars(query).all()), total=_count(session, condition), offset=offset
     )
+
+
+def _turn() -> ColumnElement[int]:
+    """Return an image's place among those of its class: sorted by it, one of each class comes in turn."""
+    label = (
+        select(func.min(AnnotationRow.class_id))
+        .where(AnnotationRow.image_id == ImageRow.id, AnnotationRow.on_head)
+        .scalar_subquery()
+    )
+    return func.row_number().over(partition_by=label, order_by=ImageRow.path)
 
 
 def image(session: Session, project_id: str, image_id: str) -> ImageItem:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import nn
 from engine.contracts.models import WeightsPlan
 from engine.contracts.results import WeightsUsed
 from engine.errors import InputError, WeightsError
+from engine.models.matching import match
 from engine.models.torch_files import read_state
 from engine.models.weights import check_model_args, weights_file
 from engine.models.weights_file import FileConfig
@@ -22,8 +22,6 @@ from engine.settings import Settings
 
 MINIMUM_SHARE = 0.8
 """Least share of the backbone's numbers that a file must fill; below it the file is refused."""
-
-_PREFIXES = ("module.", "model.", "backbone.", "encoder.", "_orig_mod.")
 
 
 @dataclass(frozen=True)
@@ -148,23 +146,17 @@ def _normalisation(model: nn.Module, config: FileConfig) -> Normalisation:
 def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], file: str) -> Fit:
     """Copy what fits from ``state`` into the backbone, without its classifier.
 
-    Prefixes such as ``module.`` are tried in every combination up to two deep, and the one that fills
-    most is taken. Raises ``WeightsError`` when less than ``MINIMUM_SHARE`` of the numbers is filled.
+    Prefixes such as ``module.`` are left off as ``engine.models.matching`` finds them. Raises
+    ``WeightsError`` when less than ``MINIMUM_SHARE`` of the numbers is filled.
     """
     target = {
         name: value
         for name, value in model.state_dict().items()
         if value.is_floating_point() and not name.startswith(classifier_names(model))
     }
-    total = sum(value.numel() for value in target.values())
-    best: dict[str, torch.Tensor] = {}
-    filled = 0
-    for prefix in _prefixes():
-        matched = _match(target, state, prefix)
-        size = sum(value.numel() for value in matched.values())
-        if size > filled:
-            best, filled = matched, size
-    share = filled / max(total, 1)
+    found = match(_shapes(target), _shapes(state))
+    share = found.share
+    best = {name: state[found.prefix + name].to(target[name].dtype) for name in found.fitted}
     if share < MINIMUM_SHARE:
         raise WeightsError(_misfit(file, share, model))
     model.load_state_dict({**model.state_dict(), **best})
@@ -185,22 +177,8 @@ def _misfit(file: str, share: float, model: nn.Module) -> str:
     )
 
 
-def _prefixes() -> Iterator[str]:
-    yield ""
-    yield from _PREFIXES
-    for pair in itertools.product(_PREFIXES, repeat=2):
-        yield "".join(pair)
-
-
-def _match(
-    target: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], prefix: str
-) -> dict[str, torch.Tensor]:
-    pairs = ((name, state.get(prefix + name)) for name in target)
-    return {
-        name: value.to(target[name].dtype)
-        for name, value in pairs
-        if value is not None and value.shape == target[name].shape
-    }
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in tensors.items()}
 
 
 def classifier_names(model: nn.Module) -> tuple[str, ...]:

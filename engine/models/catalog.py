@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from engine.contracts.jobs import Work
 from engine.contracts.models import DeviceInfo, ModelInfo, WeightsInfo
-from engine.models.hub_cache import cached_repositories
+from engine.models.hub_cache import mark_cached
 from engine.models.recommended import RECOMMENDED, Recommended
 from engine.models.speeds import read_speeds
 from engine.settings import Settings
@@ -44,18 +44,7 @@ def read_catalog(settings: Settings) -> tuple[ModelInfo, ...]:
         models = _parse(path, path.stat().st_mtime_ns)
     else:
         models = tuple(_stub(entry) for entry in RECOMMENDED)
-    return _with_cache(_with_speeds(settings, models))
-
-
-def _with_cache(models: tuple[ModelInfo, ...]) -> tuple[ModelInfo, ...]:
-    """Say which weights are in the hub cache now; each run may add some."""
-    here = cached_repositories()
-    return tuple(
-        model.model_copy(update={"weights": model.weights.model_copy(update={"cached": True})})
-        if model.weights.name in here
-        else model
-        for model in models
-    )
+    return mark_cached(_with_speeds(settings, models))
 
 
 def _with_speeds(settings: Settings, models: tuple[ModelInfo, ...]) -> tuple[ModelInfo, ...]:

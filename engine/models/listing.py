@@ -1,4 +1,4 @@
-"""What timm offers, with the parameters and multiply-adds of the short list. Imports torch and timm."""
+"""What timm, smp and torchvision offer, with the sizes of the short list. Imports torch and all three."""
 
 from __future__ import annotations
 
@@ -6,29 +6,41 @@ from collections.abc import Callable
 
 import timm
 import torch
+import torchvision
+from segmentation_models_pytorch.encoders import encoders
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.contracts.models import ModelInfo, WeightsInfo
+from engine.models.published import DIGITS, file_of
 from engine.models.recommended import RECOMMENDED, recommended
+
+TORCHVISION = (
+    "alexnet",
+    "googlenet",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "shufflenet_v2_x0_5",
+    "shufflenet_v2_x1_0",
+    "shufflenet_v2_x1_5",
+    "shufflenet_v2_x2_0",
+)
+"""torchvision's classifiers that timm does not have, under this or another name."""
 
 
 def list_models(check_stop: Callable[[], None]) -> tuple[ModelInfo, ...]:
-    """List timm's architectures, the short list first with their sizes (built without memory)."""
+    """List timm's architectures, the short list first with their sizes, then smp's and torchvision's own."""
     first = [entry.name for entry in RECOMMENDED]
     rest = [name for name in timm.list_models() if name not in set(first)]
     found = []
     for name in first + rest:
         check_stop()
         found.append(_model_info(name, measured=name in set(first)))
-    return tuple(found)
+    return (*found, *_smp_encoders(), *(_torchvision_model(name) for name in TORCHVISION))
 
 
 def _model_info(name: str, *, measured: bool) -> ModelInfo:
     published = timm.get_pretrained_cfg(name)
-    repository = (published.hf_hub_id or "") if published else ""
-    if published and repository == "timm/":
-        repository = f"timm/{name}.{published.tag}"
     entry = recommended(name)
     size = int(published.input_size[-1]) if published else 224
     parameters, work = _size(name, size) if measured else (None, None)
@@ -38,12 +50,61 @@ def _model_info(name: str, *, measured: bool) -> ModelInfo:
         parameters=parameters,
         input_size=size,
         multiply_adds=work,
-        weights=WeightsInfo(
-            source="hub" if repository else "none",
-            name=repository,
-            licence=(published.license or "") if published else "",
-        ),
+        weights=_timm_weights(name),
         recommended=entry.group if entry else "",
+    )
+
+
+def _timm_weights(name: str) -> WeightsInfo:
+    """Return where timm publishes: the hub, or for a few an address whose file name carries a checksum."""
+    published = timm.get_pretrained_cfg(name)
+    if not published:
+        return WeightsInfo(source="none")
+    licence = published.license or ""
+    repository = published.hf_hub_id or ""
+    if repository:
+        repository = f"timm/{name}.{published.tag}" if repository == "timm/" else repository
+        return WeightsInfo(source="hub", name=repository, licence=licence)
+    if isinstance(published.url, str) and DIGITS.search(file_of(published.url)):
+        return WeightsInfo(source="url", name=published.url, licence=licence)
+    return WeightsInfo(source="none")
+
+
+def _smp_encoders() -> list[ModelInfo]:
+    """List the encoders that smp builds itself; those called "timm-" it deprecates for timm's own."""
+    return [
+        ModelInfo(
+            name=f"smp/{name}",
+            library="smp",
+            family=entry["encoder"].__module__.rpartition(".")[2],
+            parameters=None,
+            input_size=224,
+            weights=_smp_weights(entry["pretrained_settings"]),
+        )
+        for name, entry in encoders.items()
+        if not name.startswith("timm-")
+    ]
+
+
+def _smp_weights(published: dict[str, dict[str, str]]) -> WeightsInfo:
+    """Return the weights called "imagenet", else smp's first; smp tells no licence and pins a commit."""
+    first = published.get("imagenet") or next(iter(published.values()))
+    return WeightsInfo(source="hub", name=first["repo_id"], revision=first["revision"])
+
+
+def _torchvision_model(name: str) -> ModelInfo:
+    """Describe a model of torchvision by its own records; they tell no licence of these weights."""
+    published = torchvision.models.get_model_weights(name).DEFAULT
+    return ModelInfo(
+        name=f"torchvision/{name}",
+        library="torchvision",
+        family=torchvision.models.get_model_builder(name).__module__.rpartition(".")[2],
+        parameters=published.meta["num_params"],
+        input_size=published.transforms().crop_size[0],
+        multiply_adds=round(published.meta["_ops"] * 1e9),  # in thousand million multiply-adds
+        weights=WeightsInfo(
+            source="url", name=published.url, bytes=round(published.meta["_file_size"] * 2**20)
+        ),
     )
 
 

@@ -8,6 +8,7 @@ are taken from the links on the screens.
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -15,7 +16,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from engine.api import open_workspace
-from tests.browser import FLAGS, HOW_TO_GET_ONE, find_chromium
+from engine.api.machine import find_browser
+from tests.browser import FLAGS, HOW_TO_GET_ONE
 from tests.e2e.house import running
 from tests.workspace import settings_in, succeeded
 
@@ -25,7 +27,7 @@ SCREENS = ("home", "new", "data", "train", "runs", "run", "results", "try_it", "
 
 def settle(page: Page) -> None:
     """Wait until the script has run, the charts stand and the pictures are there."""
-    page.wait_for_selector("[data-testid=stMainBlockContainer] h2, [data-testid=stMainBlockContainer] h4")
+    page.wait_for_selector("[data-testid=stMainBlockContainer] h1, [data-testid=stMainBlockContainer] h2")
     page.wait_for_function(
         "() => document.querySelector('.stApp')?.dataset.testScriptState !== 'running'"
         " && !document.querySelector('[data-testid=stSkeleton]')"
@@ -90,7 +92,7 @@ def own_house(folder: Path, screens: tuple[str, ...]) -> None:
 
 def take(url: str, folder: Path, ids: dict[str, str], screens: tuple[str, ...]) -> None:
     """Start a Chromium and write the pictures."""
-    path = find_chromium()
+    path = find_browser(os.environ)
     if path is None:
         raise SystemExit(HOW_TO_GET_ONE)
     with sync_playwright() as playwright:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from engine.contracts.base import utc_now
 from engine.contracts.datasets import ImageFilter, ImportReport
@@ -21,41 +17,9 @@ from engine.datasets import importer, queries
 from engine.settings import Limits, Settings
 from engine.storage.database import Database, new_id
 from engine.storage.tables import AnnotationRow, ClassRow, ImageRow, ImportRow, JobRow, Project, VersionRow
+from tests.work import FakeWork
 
 PROJECT = "p"
-
-
-@dataclass
-class FakeWork:
-    """What an import needs of a job."""
-
-    settings: Settings
-    database: Database
-    payload: dict[str, Any]
-    job_id: str
-    attempt: int = 1
-    project_id: str | None = PROJECT
-    said: list[tuple[float | None, str]] = field(default_factory=list)
-    stop: str | None = None
-    on_check: Callable[[], None] = lambda: None
-
-    @property
-    def folder(self) -> Path:
-        path = self.settings.runs / self.job_id / "attempt-1"
-        path.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def write(self) -> AbstractContextManager[Session]:
-        return self.database.write()
-
-    def progress(self, fraction: float | None, message: str = "") -> None:
-        self.said.append((fraction, message))
-
-    def stop_requested(self) -> str | None:
-        return self.stop
-
-    def check_stop(self) -> None:
-        self.on_check()
 
 
 class Workspace:
@@ -85,7 +49,8 @@ class Workspace:
                     created_at=utc_now(),
                 )
             )
-        return FakeWork(self.settings, self.db, payload, job)
+        folder = self.settings.runs / job / "attempt-1"
+        return FakeWork(self.settings, self.db, job, folder, PROJECT, payload=payload)
 
     def run(self, source: Path, **choices: Any) -> ImportReport:
         report = ImportReport.model_validate(importer.run(self.work(source, **choices)))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from engine.contracts.base import utc_now
 from engine.contracts.datasets import ClassInfo, LabelItem
-from engine.contracts.jobs import Checkpoint, JobState
+from engine.contracts.jobs import JobState
 from engine.datasets.manifest import Manifest, ManifestImage, encode
 from engine.datasets.preprocessing import Preprocessing, prepare
 from engine.settings import Settings
@@ -28,52 +26,11 @@ from engine.storage.tables import JobRow, Project, ReportRow, RunRow, VersionRow
 from engine.tasks.base import Sample
 from engine.tasks.classification.report import build_report
 from engine.training.trained import load_trained, save_model
+from tests.work import FakeWork
 
 CLASSES = ("glass", "metal | <b>can</b>", "paper", "Öl")
 SIZE = 64
 RECORD = Preprocessing(height=SIZE, width=SIZE, low=100.0, high=40_000.0)
-
-
-@dataclass
-class FakeWork:
-    """``Work`` without a queue: no lease, no stop."""
-
-    settings: Settings
-    database: Database
-    folder: Path
-    payload: dict[str, Any]
-    job_id: str = field(default_factory=new_id)
-    attempt: int = 1
-    project_id: str | None = None
-    lines: list[str] = field(default_factory=list)
-    stop: BaseException | None = None
-
-    @contextmanager
-    def write(self) -> Iterator[Session]:
-        with self.database.write() as session:
-            yield session
-
-    def progress(self, fraction: float | None, message: str = "") -> None:
-        assert fraction is None or 0 <= fraction <= 1
-
-    def event(self, kind: str, data: dict[str, Any], key: str | None = None) -> None:
-        json.dumps(data)
-
-    def check_stop(self) -> None:
-        if self.stop is not None:
-            raise self.stop
-
-    def stop_requested(self) -> str | None:
-        return None
-
-    def save_checkpoint(self, content: bytes, step: int) -> None:
-        raise NotImplementedError
-
-    def checkpoints(self) -> list[Checkpoint]:
-        return []
-
-    def log(self, line: str) -> None:
-        self.lines.append(line)
 
 
 @dataclass(frozen=True)
@@ -92,9 +49,9 @@ class SmallRun:
 
     def work(self, kind: str, payload: dict[str, Any]) -> FakeWork:
         """Queue a job of ``kind`` in the database and give the work of its first attempt."""
-        work = FakeWork(self.settings, self.database, Path(), payload)
-        work.folder = self.settings.runs / work.job_id / "attempt-1"
-        work.folder.mkdir(parents=True)
+        job = new_id()
+        folder = self.settings.runs / job / "attempt-1"
+        work = FakeWork(self.settings, self.database, job, folder, payload=payload)
         with self.database.write() as session:
             session.add(_job(work.job_id, kind, self.project, JobState.RUNNING, None))
         return work

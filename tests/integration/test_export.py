@@ -239,7 +239,7 @@ def test_runs_without_a_model_or_without_images_are_refused(tmp_path: Path) -> N
 
 def test_a_stop_ends_the_export(small: SmallRun) -> None:
     work = small.work("export", {"run_id": small.run})
-    work.stop = JobCancelledError("The job was stopped.")
+    work.stop = "cancel"
     with pytest.raises(JobCancelledError):
         job.run(work)
 

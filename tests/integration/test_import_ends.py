@@ -175,9 +175,10 @@ def test_a_killed_import_leaves_nothing_and_can_be_repeated(space: Workspace, tm
         "    def progress(self, fraction, message=''): print(message, flush=True)\n"
         "home = Path(sys.argv[1])\n"
         "s = t.Settings(home=home, database_url=f'sqlite:///{home / \"test.db\"}')\n"
-        "t.importer.run(Slow(s, t.Database(s), json.loads(sys.argv[2]), sys.argv[3]))"
+        "payload = json.loads(sys.argv[2])\n"
+        "t.importer.run(Slow(s, t.Database(s), sys.argv[3], Path(sys.argv[4]), t.PROJECT, payload=payload))"
     )
-    arguments = [str(space.settings.home), json.dumps(work.payload), work.job_id]
+    arguments = [str(space.settings.home), json.dumps(work.payload), work.job_id, str(work.folder)]
     process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     while not process.stdout.readline().startswith("0 of"):

@@ -60,7 +60,7 @@ class Served:
             self.thread.start()
 
     def stop(self) -> object:
-        self.work.stop = JobCancelledError("The job was stopped.")
+        self.work.stop = "cancel"
         self.thread.join(30)
         assert not self.thread.is_alive()
         return self.ended

@@ -23,7 +23,8 @@ from engine.storage.database import Database
 from engine.storage.tables import AnnotationRow, ImageRow, ReportRow, RunRow, VersionRow
 from engine.training.run import run
 from engine.training.trained import load_trained
-from tests.training import FakeWork, finish, make_project, make_run, make_settings
+from tests.training import finish, make_project, make_run, make_settings
+from tests.work import FakeWork
 
 QUICK = {
     "backbone": "test_resnet",

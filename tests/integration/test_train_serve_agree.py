@@ -62,7 +62,7 @@ def serving(small: SmallRun) -> Iterator[None]:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     yield
-    work.stop = JobCancelledError("The job was stopped.")
+    work.stop = "cancel"
     thread.join(30)
 
 

@@ -51,4 +51,5 @@ def words(test: AppTest) -> str:
     kinds = ("markdown", "caption", "header", "subheader", "title", "button", "text")
     found = [str(getattr(e, "value", "")) + str(getattr(e, "label", "")) for k in kinds for e in test.get(k)]
     found += [str(e.label) for e in test.get("page_link") if hasattr(e, "label")]
+    found += [option for e in test.radio for option in e.options]
     return "\n".join(found)

@@ -15,6 +15,7 @@ from engine.contracts.datasets import (
     EditReceipt,
     ImageFilter,
     ImageItem,
+    ImageOrder,
     ImagePage,
     ImportIssue,
     ImportReport,
@@ -205,7 +206,12 @@ class FakeDatasets:
         )
 
     def images(
-        self, project: str, filter: ImageFilter | None = None, offset: int = 0, limit: int = 60
+        self,
+        project: str,
+        filter: ImageFilter | None = None,
+        offset: int = 0,
+        limit: int = 60,
+        order: ImageOrder = "path",
     ) -> ImagePage:
         wanted = filter or ImageFilter()
         total = self.world.total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import plotly.graph_objects as go
@@ -12,12 +13,14 @@ from streamlit.testing.v1 import AppTest
 
 from app import theme
 from app.components.charts import _name_ends, spread
-from app.components.formats import count, duration, interval, plain, size, value
+from app.components.formats import count, duration, interval, plain, size, value, when
 from app.components.gallery import verdict_tiles
 from app.components.import_report import for_people
 from app.components.panels import behind
+from app.components.params_form import Field
 from app.state import ViewState
 from engine.contracts.results import CurvePanel, GridItem, MatrixPanel, MetricValue, Series, TablePanel
+from engine.tasks.classification.spec import ClassificationConfig
 from tests.ui.conftest import Open, words
 from tests.ui.fake_facade import FakeFacade
 
@@ -53,6 +56,7 @@ def test_escaped_text_reads_the_same(text: str) -> None:
     ViewState, project=st.text("abc09", min_size=1), run=st.none() | st.text("xyz", min_size=1),
     cell=st.none() | st.tuples(st.integers(0, 99), st.integers(0, 99)),
     part=st.none() | st.lists(st.integers(0, 99), min_size=1, max_size=3).map(tuple),
+    settings=st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text()),
 ))  # fmt: skip
 def test_an_address_brings_back_its_view(view: ViewState) -> None:
     assert ViewState.from_query(view.to_query()) == view
@@ -145,7 +149,7 @@ def test_a_form_refuses_text_that_is_no_object() -> None:
         from app.components.params_form import params_form
         from engine.tasks.classification.spec import ClassificationConfig
 
-        values, problems = params_form(ClassificationConfig.model_json_schema(), {}, key="f")
+        values, problems, _ = params_form(ClassificationConfig.model_json_schema(), {}, key="f")
         st.json(values)
         st.text(" ".join(problems))
 
@@ -155,6 +159,41 @@ def test_a_form_refuses_text_that_is_no_object() -> None:
     assert "not a JSON object" in test.text[0].value
     test.text_input(key="f-model_args").input('{"pad_type": "same"}').run()
     assert "pad_type" in test.json[0].value
+
+
+def test_a_form_takes_from_an_address_only_what_its_fields_can_hold() -> None:
+    schema = ClassificationConfig.model_json_schema()["properties"]
+    budget, epochs, optimizer = (Field(n, schema[n]) for n in ("time_budget", "epochs", "optimizer"))
+    flip, weights = Field("flip_vertical", schema["flip_vertical"]), Field("weights", schema["weights"])
+    for field, right, wrong in (
+        (budget, (None, 10, 2.5), ("10", True, -1, float("nan"), float("inf"), [1], 10**400)),
+        (epochs, (None, 3), (3.5, 0, 10**9, "3", True)),
+        (optimizer, ("sgd",), ("other", None, 1)),
+        (flip, (True, False), (1, "on", None)),
+        (weights, ("auto", ""), (None, 1, "x" * 10_000)),
+    ):
+        assert all(field.takes(content) for content in right), field.name
+        assert not any(field.takes(content) for content in wrong), field.name
+
+
+def test_a_time_is_shown_in_minutes_and_kept_in_seconds() -> None:
+    field = Field("time_budget", ClassificationConfig.model_json_schema()["properties"]["time_budget"])
+    assert (field.unit, field.shown(600.0), field.shown(None)) == ("min", 10.0, None)
+    assert field.read(2.5, None) == 150.0
+    assert field.read(field.shown(40.0), 40.0) == 40.0
+    assert field.read(None, 40.0) is None
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (datetime(2026, 11, 20, 9, 5, tzinfo=UTC), "today, 09:05"),
+        (datetime(2026, 11, 19, 23, 59, tzinfo=UTC), "yesterday, 23:59"),
+        (datetime(2026, 11, 3, 12, 56, tzinfo=UTC), "3 Nov 2026, 12:56"),
+    ],
+)
+def test_moments(moment: datetime, text: str) -> None:
+    assert when(moment, datetime(2026, 11, 20, 10, 0, tzinfo=UTC)) == text
 
 
 def test_images_open_under_the_panel_that_was_touched() -> None:

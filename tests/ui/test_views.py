@@ -27,7 +27,7 @@ def primary(test) -> list[str]:
 def test_normal(open_screen: Open, screen: str) -> None:
     test = open_screen(screen, FakeFacade(), **({} if screen in ("home", "new") else NORMAL))
     assert not test.exception
-    assert test.header
+    assert len(test.title) == 1, "each screen has one heading of the first level"
     assert len(primary(test)) <= 1
 
 
@@ -71,7 +71,7 @@ def test_hostile_names_stay_letters(open_screen: Open, screen: str) -> None:
     facade.project_names["p1"] = HOSTILE[0]
     test = open_screen(screen, facade, **({} if screen in ("home", "new") else NORMAL))
     assert not test.exception
-    for element in (*test.markdown, *test.caption, *test.header, *test.subheader):
+    for element in (*test.markdown, *test.caption, *test.title, *test.header):
         if element in test.markdown:
             assert not element.allow_html or not any(name in element.value for name in HOSTILE)
         for raw in ("<img", "[a](", ":red[**bold"):
@@ -102,7 +102,7 @@ def test_a_finished_import_leads_to_data(open_screen: Open) -> None:
     facade.import_state = JobState.SUCCEEDED
     test = open_screen("new", facade, job="import1")
     assert not test.exception
-    assert test.header[0].value == "Data"
+    assert test.title[0].value == "Data"
 
 
 def test_an_import_that_asks_can_be_answered(open_screen: Open) -> None:
@@ -120,11 +120,11 @@ def test_an_import_that_asks_can_be_answered(open_screen: Open) -> None:
 def test_train_starts_the_chosen_preset_with_what_was_changed(open_screen: Open) -> None:
     facade = FakeFacade()
     test = open_screen("train", facade, project="p1")
-    test.button(key="pick-quick").click().run()
+    test.radio(key="preset").set_value("quick").run()
     test.number_input(key="set-quick-epochs").set_value(3).run()
     next(b for b in test.button if b.label == "Train model").click().run()
     assert ("start", "p1", {"preset": "quick", "epochs": 3}) in facade.calls
-    assert test.header[0].value.startswith("Training")
+    assert test.title[0].value == "Run 2 · Training"
 
 
 def test_an_untouched_form_sends_only_the_preset(open_screen: Open) -> None:
@@ -178,10 +178,131 @@ def test_one_bad_setting_leaves_the_others(open_screen: Open) -> None:
     assert next(b for b in test.button if b.label == "Train model").disabled
     test.text_input(key="set-balanced-model_args").input("{}").run()
     test.number_input(key="set-balanced-epochs").set_value(3).run()
-    test.button(key="pick-quick").click().run()
-    test.button(key="pick-balanced").click().run()
+    test.radio(key="preset").set_value("quick").run()
+    test.radio(key="preset").set_value("balanced").run()
     assert test.number_input(key="set-balanced-epochs").value == 3
     assert not any("\\" in field.label for field in test.number_input)
+
+
+def test_what_was_typed_survives_a_refresh(open_screen: Open) -> None:
+    facade = FakeFacade()
+    test = open_screen("train", facade, project="p1", preset="quick")
+    test.number_input(key="set-quick-time_budget").set_value(10.0).run()
+    address = {n: v[0] if isinstance(v, list) else v for n, v in test.query_params.items()}
+    assert address["set"] == '{"time_budget":10.0}'
+    again = open_screen("train", facade, **address)
+    assert again.number_input(key="set-quick-time_budget").value == 10.0
+    assert "Time budget 10 min" in words(again)
+    next(b for b in again.button if b.label == "Train model").click().run()
+    assert ("start", "p1", {"preset": "quick", "time_budget": 600.0}) in facade.calls
+
+
+def test_what_was_typed_can_be_put_back(open_screen: Open) -> None:
+    test = open_screen("train", FakeFacade(), project="p1", set='{"epochs":3}')
+    assert test.number_input(key="set-balanced-epochs").value == 3
+    test.button(key="put-back").click().run()
+    assert test.number_input(key="set-balanced-epochs").value is None
+    assert "set" not in test.query_params
+
+
+@pytest.mark.parametrize("typed", ["x", "[1]", '{"epochs":"x","optimizer":7,"lr":NaN,"nothing":1}', "{}"])
+def test_an_address_that_types_nonsense_changes_nothing(open_screen: Open, typed: str) -> None:
+    facade = FakeFacade()
+    test = open_screen("train", facade, project="p1", set=typed)
+    assert not test.exception
+    next(b for b in test.button if b.label == "Train model").click().run()
+    assert ("start", "p1", {"preset": "balanced"}) in facade.calls
+
+
+def test_the_settings_a_person_looks_for_come_first(open_screen: Open) -> None:
+    test = open_screen("train", FakeFacade(), project="p1")
+    labels = [field.label for field in test.number_input]
+    assert labels[:3] == ["Time budget (min)", "Epochs", "Image size (px)"]
+
+
+def test_the_screen_s_own_heading_is_the_only_one_of_the_first_level(open_screen: Open) -> None:
+    test = open_screen("results", FakeFacade(), **NORMAL)
+    assert [heading.value for heading in test.title] == ["Results"]
+    assert not any("87.4" in heading.value for heading in test.header), "a number is no heading"
+
+
+def test_results_without_a_run_are_those_the_side_bar_tells(open_screen: Open, monkeypatch) -> None:
+    facade = FakeFacade()
+    monkeypatch.setattr(facade.results, "latest", lambda project: "run3")
+    test = open_screen("results", facade, project="p1")
+    assert test.query_params["run"] in ("run1", ["run1"])
+
+
+def test_a_run_is_told_in_a_sentence(open_screen: Open) -> None:
+    test = open_screen("run", FakeFacade(), **NORMAL)
+    assert test.title[0].value == "Run 1 · Finished"
+    assert "Balanced trained the last stages of the network from trained weights in 6 min 12 s" in words(test)
+    assert "Finished after 6 of 10 epochs" in words(test)
+
+
+def test_data_asks_its_summary_once(open_screen: Open, monkeypatch) -> None:
+    facade = FakeFacade()
+    asked = []
+    summary = facade.datasets.summary
+    monkeypatch.setattr(facade.datasets, "summary", lambda project: asked.append(project) or summary(project))
+    test = open_screen("data", facade, project="p1")
+    assert not test.exception
+    asked.clear()
+    test.run()
+    assert asked == ["p1"]
+    assert "2,527 images taken in" in words(test)
+
+
+PICTURE = (b"picture", "image/png")
+
+
+def _upload(test: Any, number: int) -> None:
+    content, media = PICTURE
+    test.file_uploader(key="try-files").set_value([(f"{n}.png", content, media) for n in range(number)]).run()
+
+
+def test_an_answer_stays_while_other_pictures_are_looked_for(open_screen: Open) -> None:
+    facade = FakeFacade()
+    test = open_screen("try_it", facade, **NORMAL)
+    _upload(test, 1)
+    assert "cardboard" in [heading.value for heading in test.header]
+    test.button_group(key="way").set_value("set").run()
+    assert "cardboard" in [heading.value for heading in test.header]
+    assert [call for call in facade.calls if call[0] == "predict"] == [("predict", "run1", ("0.png",))]
+
+
+def test_pictures_that_are_taken_away_take_their_answer_along(open_screen: Open) -> None:
+    test = open_screen("try_it", FakeFacade(), **NORMAL)
+    _upload(test, 1)
+    test.file_uploader(key="try-files").set_value([]).run()
+    assert "The answer stands here" in words(test)
+
+
+def test_too_many_pictures_are_not_cut_silently(open_screen: Open) -> None:
+    facade = FakeFacade()
+    test = open_screen("try_it", facade, **NORMAL)
+    _upload(test, 33)
+    assert "33 pictures are too many at once" in words(test)
+    (asked,) = [call for call in facade.calls if call[0] == "predict"]
+    assert len(asked[2]) == 32
+
+
+def test_pictures_of_the_set_are_test_pictures_of_all_classes(open_screen: Open, monkeypatch) -> None:
+    facade = FakeFacade(total=600)
+    asked = []
+    images = facade.datasets.images
+
+    def watched(*given: Any, **named: Any) -> Any:
+        asked.append((given[1].splits, given[3], named["order"]))
+        return images(*given, **named)
+
+    monkeypatch.setattr(facade.datasets, "images", watched)
+    test = open_screen("try_it", facade, **NORMAL)
+    test.button_group(key="way").set_value("set").run()
+    assert asked == [(("test",), 60, "mixed")]
+    assert "the model has not learned from them" in words(test)
+    test.button(key="try-show-more").click().run()
+    assert asked[-1] == (("test",), 180, "mixed")
 
 
 def test_an_import_that_is_gone_leaves_the_drop_zone(open_screen: Open, monkeypatch) -> None:
@@ -213,7 +334,7 @@ def test_a_finished_run_leads_to_its_results(open_screen: Open) -> None:
     test = open_screen("run", FakeFacade(), project="p1", run="run1")
     assert primary(test) == ["See results"]
     next(b for b in test.button if b.label == "See results").click().run()
-    assert test.header[0].value == "Results"
+    assert test.title[0].value == "Results"
 
 
 def test_a_failed_run_says_why(open_screen: Open) -> None:
@@ -237,9 +358,10 @@ def test_a_cell_that_is_none_opens_nothing(open_screen: Open, cell: str) -> None
 def test_the_filters_of_data_live_in_the_address(open_screen: Open) -> None:
     test = open_screen("data", FakeFacade(), project="p1", split="val")
     assert test.get("button_group")[0].value in ("val", ["val"])
-    test.multiselect(key="class-filter").set_value(["c0"]).run()
+    test.button_group(key="class-filter").set_value(["c0"]).run()
     assert test.query_params["split"] in ("val", ["val"])
-    assert test.query_params["classes"]
+    assert test.query_params["classes"] in ("c0", ["c0"])
+    assert any(e.proto.popover.label == "cardboard" for e in test.get("popover"))
 
 
 def test_undo_is_offered_after_an_edit(open_screen: Open) -> None:

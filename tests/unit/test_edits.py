@@ -75,6 +75,19 @@ def fill(database: Database, count: int) -> None:
                 )
 
 
+def test_mixed_images_take_one_of_each_class_in_turn(db: Database) -> None:
+    cats, dogs = ("i0", "i3"), ("i7", "i10")
+    with db.read() as session:
+        chosen = ImageFilter(image_ids=cats + dogs)
+        by_path = queries.images(session, "p", chosen)
+        mixed = queries.images(session, "p", chosen, order="mixed")
+        rest = queries.images(session, "p", chosen, offset=3, order="mixed")
+    assert [item.id for item in by_path.items] == ["i0", "i3", "i7", "i10"]
+    assert [item.id for item in mixed.items] == ["i0", "i7", "i3", "i10"]
+    assert [item.id for item in rest.items] == ["i10"]
+    assert mixed.total == 4
+
+
 def label_of(db: Database, image_id: str) -> str | None:
     with db.read() as session:
         labels = queries.image(session, "p", image_id).labels

@@ -1,0 +1,41 @@
+"""The pretrained backbones that ship with the project; nothing here imports torch.
+
+``pretrain.py`` beside this file trained them; ``CARD.md`` says on what, how, and how good they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """A backbone in the box: a timm architecture and its weights without the classifier.
+
+    ``path`` is a float16 safetensors file with timm's names; ``mean`` and ``std`` are per channel of
+    RGB in [0, 1]; ``input_size`` in px is what it was judged at.
+    """
+
+    name: str
+    architecture: str
+    path: Path
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    input_size: int
+    interpolation: str
+    licence: str
+    sha256: str
+    model_args: dict[str, Any] = field(default_factory=dict)
+
+
+BUNDLED: tuple[Bundled, ...] = ()
+"""Empty until the weights are trained."""
+
+
+def bundled(architecture: str) -> Bundled | None:
+    """Return the backbone in the box of this timm architecture, or None."""
+    return next((entry for entry in BUNDLED if entry.architecture == architecture), None)

@@ -1,0 +1,465 @@
+"""Fetching published weights from a stand-in hub: whatever happens on the way, only whole files count.
+
+``fetch`` runs in a process of its own, because the hub's client reads its environment when it is imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import close_session
+
+from engine.errors import JobCancelledError, LensmithError
+from engine.models.fetch import ask, cached, cached_items, fetch, hub_problem, remove_cached
+from engine.models.published import Published
+from engine.models.weights import hub_environment
+from engine.settings import Settings
+from tests.hub import Fault, StandInHub
+
+SIZE = 300_000
+HALF = SIZE // 2
+SHORT, LONG = 1.0, 30.0
+"""Limits of silence in seconds: for what falls silent, and for what a busy machine only makes slow."""
+REVISION = "b" * 40
+Usage = namedtuple("Usage", "total used free")
+
+
+class Fetcher:
+    """A process with its own caches that does what its standard input says."""
+
+    def __init__(self, home: Path, endpoint: str, **environment: str) -> None:
+        self.home, self.endpoint = home, endpoint
+        self.hub, self.checkpoints = home / "hf" / "hub", home / "torch" / "hub" / "checkpoints"
+        settings = Settings(home=home, database_url="", hub_timeout=SHORT)
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
+            **hub_environment(settings),
+            "HF_ENDPOINT": endpoint,
+            "HF_HOME": str(home / "hf"),
+            "TORCH_HOME": str(home / "torch"),
+            **environment,
+        }
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", __spec__.name if __spec__ else "tests.unit.test_fetch"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=self.environment,
+        )
+
+    def send(self, call: str, published: Published | None = None, **options: Any) -> None:
+        assert self.process.stdin is not None
+        order = {"call": call, "published": asdict(published) if published else None, **options}
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+
+    def receive(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        reply: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return reply
+
+    def __call__(self, call: str, published: Published | None = None, **options: Any) -> dict[str, Any]:
+        self.send(call, published, **options)
+        return self.receive()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def partial_files(self) -> list[str]:
+        left = [*self.home.rglob("*.incomplete"), *self.home.rglob(".lensmith-*"), *self.home.rglob("*.part")]
+        return [path.name for path in left]
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[StandInHub]:
+    with StandInHub() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def no_faults(hub: StandInHub) -> Iterator[None]:
+    yield
+    hub.faults.clear()
+    hub.seen.clear()
+
+
+@pytest.fixture(scope="module")
+def fetcher(hub: StandInHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fetcher]:
+    child = Fetcher(tmp_path_factory.mktemp("fetcher"), hub.address)
+    yield child
+    child.kill()
+
+
+@pytest.fixture
+def content(request: pytest.FixtureRequest) -> bytes:
+    """Bytes that no other test has."""
+    start = request.node.name.encode() + b"."
+    return (start * (SIZE // len(start) + 1))[:SIZE]
+
+
+def on_hub(hub: StandInHub, content: bytes, library: str = "timm", revision: str | None = None) -> Published:
+    """Publish these bytes on the hub; each content is a repository of its own."""
+    owner = {"timm": "timm", "smp": "smp-hub"}[library]
+    stem = content[:100].split(b".")[0].decode()
+    name = "".join(letter if letter.isalnum() else "-" for letter in stem).strip("-").replace("--", "-")
+    repository = f"{owner}/{name}.imagenet"
+    hub.add(repository, content)
+    hub.add(repository, b'{"mean": [0.5, 0.5, 0.5]}', "config.json")
+    return Published("x", library, repository, "model.safetensors", revision, "", "", None, "")  # type: ignore[arg-type]
+
+
+def at_address(hub: StandInHub, content: bytes) -> Published:
+    """Publish these bytes as torchvision does."""
+    url = hub.add_address("alexnet", content)
+    stem = Path(url).name
+    digits = stem.removesuffix(".pth").rpartition("-")[2]
+    return Published("torchvision/alexnet", "torchvision", "", stem, None, url, "", None, digits)
+
+
+@pytest.fixture(params=["hub", "address"])
+def published(request: pytest.FixtureRequest, hub: StandInHub, content: bytes) -> Published:
+    return on_hub(hub, content) if request.param == "hub" else at_address(hub, content)
+
+
+def check_next_try(fetcher: Fetcher, hub: StandInHub, published: Published, content: bytes) -> None:
+    """After whatever went wrong: nothing counts as cached, and a plain try ends with the right bytes."""
+    hub.faults.clear()
+    assert fetcher("cached", published)["value"] is None
+    reply = fetcher("fetch", published)
+    assert reply["error"] is None
+    assert Path(reply["value"]).read_bytes() == content
+    assert fetcher("cached", published)["value"] == reply["value"]
+    assert fetcher.partial_files() == []
+
+
+def test_what_is_fetched_is_whole_reported_and_kept(
+    fetcher: Fetcher, hub: StandInHub, published: Published, content: bytes
+) -> None:
+    told = fetcher("ask", published)["value"]
+    assert told["bytes"] == SIZE
+    reply = fetcher("fetch", published)
+    assert Path(reply["value"]).read_bytes() == content
+    assert reply["progress"][-1] == [SIZE, SIZE]
+    hub.seen.clear()
+    again = fetcher("fetch", published)
+    assert again["value"] == reply["value"]
+    assert hub.seen == []  # from the cache, without a word to the hub
+    items = {item["name"]: item for item in fetcher("items")["value"]}
+    assert items[published.name]["bytes"] == SIZE
+    assert items[published.name]["path"] == reply["value"]
+    assert fetcher("remove", published)["value"] >= SIZE
+    check_next_try(fetcher, hub, published, content)
+
+
+def test_after_a_cut_line_the_next_try_is_whole(
+    fetcher: Fetcher, hub: StandInHub, published: Published, content: bytes
+) -> None:
+    hub.spoil(content, Fault("cut", HALF))
+    reply = fetcher("fetch", published, timeout=1.5 * SHORT)
+    assert reply["kind"] == "WeightsError"
+    assert "cut" in reply["error"] or "does not answer" in reply["error"]
+    hub.seen.clear()
+    check_next_try(fetcher, hub, published, content)
+    if published.url:
+        assert ("GET", f"models/{published.file}", HALF) in hub.seen  # it went on, and did not begin again
+
+
+def test_a_line_cut_once_costs_no_second_try(fetcher: Fetcher, hub: StandInHub, content: bytes) -> None:
+    published = on_hub(hub, content)
+    hub.spoil(content, Fault("cut", HALF, times=1))
+    reply = fetcher("fetch", published)
+    assert reply["error"] is None
+    assert Path(reply["value"]).read_bytes() == content
+    blob = f"cdn/{hashlib.sha256(content).hexdigest()}"
+    first, second = (start for method, key, start in hub.seen if (method, key) == ("GET", blob))
+    assert first == 0 < second <= HALF
+
+
+def test_a_slow_line_is_not_a_silent_one(
+    fetcher: Fetcher, hub: StandInHub, published: Published, content: bytes
+) -> None:
+    hub.spoil(content, Fault("slow"))  # 1.8 s in all, and the limit of silence is 1 s
+    reply = fetcher("fetch", published, timeout=SHORT)
+    assert reply["error"] is None
+    done = [count for count, _ in reply["progress"]]
+    assert len(done) > 3
+    assert done == sorted(done)
+    assert {total for _, total in reply["progress"]} == {SIZE}
+
+
+def test_a_stall_ends_within_the_limit(
+    fetcher: Fetcher, hub: StandInHub, published: Published, content: bytes
+) -> None:
+    hub.spoil(content, Fault("stall", HALF))
+    hub.seen.clear()
+    reply = fetcher("fetch", published, timeout=SHORT)
+    assert reply["kind"] == "WeightsError"
+    assert "does not answer" in reply["error"]
+    # The hub's client alone would ask six times, each time for the whole limit.
+    assert len([key for method, key, _ in hub.seen if method == "GET"]) <= 2
+    check_next_try(fetcher, hub, published, content)
+
+
+def test_wrong_bytes_of_the_right_length_are_removed(
+    fetcher: Fetcher, hub: StandInHub, published: Published, content: bytes
+) -> None:
+    hub.spoil(content, Fault("wrong", HALF))
+    reply = fetcher("fetch", published)
+    assert reply["kind"] == "WeightsError"
+    assert "checksum differs" in reply["error"]
+    assert fetcher.partial_files() == []
+    check_next_try(fetcher, hub, published, content)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(503, "just now"), (404, "does not have"), (401, "wants a login")]
+)
+def test_a_refusal_is_a_sentence(
+    fetcher: Fetcher, hub: StandInHub, published: Published, content: bytes, status: int, words: str
+) -> None:
+    hub.faults["*"] = Fault("refuse", status=status)
+    for call in ("fetch", "ask"):
+        reply = fetcher(call, published)
+        assert reply["kind"] == "WeightsError"
+        assert words in reply["error"]
+        assert str(status) in reply["error"]
+    assert words in fetcher("problem", published)["value"]
+    check_next_try(fetcher, hub, published, content)
+
+
+def test_a_server_that_never_answers_is_given_up(
+    fetcher: Fetcher, hub: StandInHub, published: Published, content: bytes
+) -> None:
+    hub.faults["*"] = Fault("silent")
+    reply = fetcher("fetch", published, timeout=SHORT)
+    assert reply["kind"] == "WeightsError"
+    assert "does not answer" in reply["error"]
+    check_next_try(fetcher, hub, published, content)
+
+
+def test_a_name_that_is_never_found_is_given_up(
+    fetcher: Fetcher, hub: StandInHub, published: Published, content: bytes
+) -> None:
+    for call in ("fetch", "ask"):
+        reply = fetcher(call, published, names_hang=True, timeout=SHORT)
+        assert reply["kind"] == "WeightsError"
+        assert "does not answer" in reply["error"]
+    check_next_try(fetcher, hub, published, content)
+
+
+def test_cancelling_leaves_nothing_that_counts(
+    fetcher: Fetcher, hub: StandInHub, published: Published, content: bytes
+) -> None:
+    hub.spoil(content, Fault("stall", HALF))
+    assert fetcher("fetch", published, stop_at=1)["kind"] == "JobCancelledError"
+    check_next_try(fetcher, hub, published, content)
+
+
+def test_a_full_disk_is_told_before_the_download(
+    fetcher: Fetcher, hub: StandInHub, published: Published, content: bytes
+) -> None:
+    reply = fetcher("fetch", published, free=SIZE - 1)
+    assert reply["kind"] == "WeightsError"
+    assert "disk is too small" in reply["error"]
+    assert reply["progress"] == []
+    check_next_try(fetcher, hub, published, content)
+
+
+def test_offline_asks_nobody(fetcher: Fetcher, hub: StandInHub, published: Published, content: bytes) -> None:
+    reply = fetcher("fetch", published, offline=True)
+    assert "offline" in reply["error"]
+    assert reply["hint"]
+    assert "offline" in fetcher("problem", offline=True)["value"]
+    assert hub.seen == []
+    check_next_try(fetcher, hub, published, content)
+    assert fetcher("fetch", published, offline=True)["error"] is None
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_anew(
+    fetcher: Fetcher, hub: StandInHub, published: Published, content: bytes
+) -> None:
+    path = Path(fetcher("fetch", published)["value"])
+    path.write_bytes(content[:HALF])
+    reply = fetcher("fetch", published, offline=True)
+    assert "damaged file in the cache was removed" in reply["error"]
+    check_next_try(fetcher, hub, published, content)
+
+
+def test_a_killed_download_is_survived(
+    hub: StandInHub, published: Published, content: bytes, tmp_path: Path
+) -> None:
+    fetcher = Fetcher(tmp_path, hub.address)
+    try:
+        hub.spoil(content, Fault("stall", HALF))
+        fetcher.send("fetch", published)
+        assert hub.wait_for(content)
+        deadline = time.monotonic() + 10
+        while not fetcher.partial_files() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        fetcher.kill()
+        assert fetcher.partial_files() != []
+        fetcher.start()
+        assert fetcher("items")["value"] == []
+        check_next_try(fetcher, hub, published, content)
+    finally:
+        fetcher.kill()
+
+
+def test_two_processes_fetch_it_once(
+    fetcher: Fetcher, hub: StandInHub, published: Published, content: bytes
+) -> None:
+    hub.spoil(content, Fault("stall", HALF))
+    other = Fetcher(fetcher.home, hub.address)
+    try:
+        assert other("cached", published)["value"] is None
+        fetcher.send("fetch", published, timeout=2.0)
+        assert hub.wait_for(content)
+        assert other("remove", published)["kind"] == "ConflictError"
+        hub.faults.clear()
+        other.send("fetch", published)
+        first, second = fetcher.receive(), other.receive()
+    finally:
+        other.kill()
+    assert "does not answer" in (first["error"] or "does not answer")
+    assert second["error"] is None
+    assert Path(second["value"]).read_bytes() == content
+
+
+def test_a_server_without_ranges_sends_it_whole(fetcher: Fetcher, hub: StandInHub, content: bytes) -> None:
+    published = at_address(hub, content)
+    hub.spoil(content, Fault("cut", HALF))
+    assert fetcher("fetch", published)["error"] is not None
+    hub.spoil(content, Fault("full"))
+    reply = fetcher("fetch", published)
+    assert Path(reply["value"]).read_bytes() == content
+
+
+def test_smp_pins_a_commit_and_wants_its_config(fetcher: Fetcher, hub: StandInHub, content: bytes) -> None:
+    published = on_hub(hub, content, "smp", REVISION)
+    path = Path(fetcher("fetch", published)["value"])
+    assert path.parent.name == REVISION
+    assert json.loads((path.parent / "config.json").read_text())["mean"] == [0.5, 0.5, 0.5]
+    (path.parent / "config.json").unlink()
+    assert fetcher("cached", published)["value"] is None
+    assert fetcher("fetch", published)["value"] == str(path)
+    assert fetcher("remove", published)["value"] > SIZE
+    check_next_try(fetcher, hub, published, content)
+
+
+def test_nobody_listening_is_a_sentence(tmp_path: Path, hub: StandInHub, content: bytes) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        fetcher = Fetcher(tmp_path, nowhere)
+        try:
+            published = on_hub(hub, content)
+            assert "does not answer" in fetcher("fetch", published)["error"]
+            assert "does not answer" in fetcher("problem")["value"]
+            assert fetcher("cached", published)["value"] is None
+        finally:
+            fetcher.kill()
+
+
+def test_the_hub_is_asked_whether_it_answers(fetcher: Fetcher, hub: StandInHub) -> None:
+    assert fetcher("problem")["value"] == ""
+    hub.faults["*"] = Fault("silent")
+    assert "does not answer" in fetcher("problem", timeout=SHORT)["value"]
+    hub.faults["*"] = Fault("refuse", status=404)  # a mirror without a front page answers all the same
+    assert fetcher("problem")["value"] == ""
+
+
+def test_our_cache_is_the_cache_of_timm_and_torch(
+    tmp_path: Path, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import timm
+    import torch
+    from safetensors.torch import save
+
+    want = timm.create_model("test_resnet").state_dict()
+    buffer = io.BytesIO()
+    torch.save(want, buffer)
+    repository = f"timm/test_resnet.{timm.get_pretrained_cfg('test_resnet').tag}"
+    hub.add(repository, save(want))
+    on_timm = Published("test_resnet", "timm", repository, "model.safetensors", None, "", "", None, "")
+    other = at_address(hub, buffer.getvalue())
+    fetcher = Fetcher(tmp_path, hub.address)
+    try:
+        assert fetcher("fetch", on_timm)["error"] is None
+        assert fetcher("fetch", other)["error"] is None
+    finally:
+        fetcher.kill()
+    hub.seen.clear()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(fetcher.hub))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    found = timm.create_model("test_resnet", pretrained=True).state_dict()
+    loaded = torch.hub.load_state_dict_from_url(other.url, check_hash=True, weights_only=True)
+    for name, value in want.items():
+        assert torch.equal(value, found[name])
+        assert torch.equal(value, loaded[name])
+    assert hub.seen == []
+
+
+def _serve() -> None:
+    """Do what each line of standard input says, and answer with one line."""
+    usage, look_up = shutil.disk_usage, socket.getaddrinfo
+    for line in sys.stdin:
+        order = json.loads(line)
+        free, hang = order.get("free"), order.get("names_hang")
+        shutil.disk_usage = (lambda path, free=free: Usage(free, 0, free)) if free is not None else usage  # type: ignore
+        if hang:
+            close_session()  # what is connected already needs no name
+        socket.getaddrinfo = (lambda *_, **__: time.sleep(8) or []) if hang else look_up  # type: ignore
+        print(json.dumps(_obey(order)), flush=True)
+
+
+def _obey(order: dict[str, Any]) -> dict[str, Any]:
+    offline, timeout = order.get("offline", False), order.get("timeout", LONG)
+    settings = Settings(home=Path(), database_url="", offline=offline, hub_timeout=timeout)
+    published = Published(**order["published"]) if order["published"] else None
+    told: list[tuple[int, int | None]] = []
+
+    def progress(done: int, total: int | None) -> None:
+        told.append((done, total))
+
+    def check_stop() -> None:
+        if order.get("stop_at") is not None and told and told[-1][0] >= order["stop_at"]:
+            raise JobCancelledError("stopped")
+
+    calls: dict[str, Any] = {
+        "fetch": lambda: str(fetch(settings, published, progress, check_stop)),  # type: ignore[arg-type]
+        "ask": lambda: asdict(ask(settings, published)),  # type: ignore[arg-type]
+        "problem": lambda: hub_problem(settings, published),
+        "cached": lambda: (path := cached(published)) and str(path),  # type: ignore[arg-type]
+        "items": lambda: [{**asdict(item), "path": str(item.path)} for item in cached_items()],
+        "remove": lambda: remove_cached(published),  # type: ignore[arg-type]
+    }
+    reply: dict[str, Any] = {"value": None, "error": None, "hint": "", "kind": "", "progress": told}
+    try:
+        reply["value"] = calls[order["call"]]()
+    except LensmithError as error:
+        reply.update(error=error.message, hint=error.hint, kind=type(error).__name__)
+    return reply
+
+
+if __name__ == "__main__":
+    _serve()
