@@ -13,11 +13,13 @@ from engine.api.jobs import Jobs
 from engine.api.uploads import Uploads
 from engine.contracts.files import ServedFile
 from engine.contracts.jobs import JobInfo
+from engine.contracts.models import ModelInfo
 from engine.contracts.weights import WeightsItem
 from engine.errors import ConflictError, InputError, NotFoundError
 from engine.jobs import queue
 from engine.models.bundled import BUNDLED, Bundled
-from engine.models.fetch import CachedWeights, cached_items, remove_cached
+from engine.models.catalog import read_catalog
+from engine.models.hub_cache import CachedWeights, cached_items, remove_cached
 from engine.models.library import Imported, imported, list_imported, remove
 from engine.models.published import published
 from engine.models.weights import IMPORTED, check_model_args
@@ -52,15 +54,16 @@ class Weights:
     def list(self) -> tuple[WeightsItem, ...]:
         """Return all weights on this machine: those that Lensmith ships, imported ones, and the caches."""
         settings = self.database.settings
+        known = {model.weights.name.rpartition("/")[2]: model for model in read_catalog(settings)}
         found = [
             *(_of_bundled(entry) for entry in BUNDLED),
             *(_of_import(entry) for entry in list_imported(settings)),
-            *(_of_cache(entry) for entry in cached_items(settings)),
+            *(_of_cache(entry, known.get(entry.name.rpartition("/")[2])) for entry in cached_items()),
         ]
         with self.database.read() as session:
             used = _used(session)
         return tuple(
-            item.model_copy(update={"used_by": tuple(used.get(item.start, ()) or used.get(item.title, ()))})
+            item.model_copy(update={"used_by": tuple(used.get(item.start) or used.get(item.title) or ())})
             for item in found
         )
 
@@ -127,10 +130,10 @@ class Weights:
             raise ConflictError("The weights that come with Lensmith cannot be removed.")
         if found.source == "imported":
             return remove(self.database.settings, found.id)
-        return remove_cached(found.origin)
+        return sum(remove_cached(entry) for entry in cached_items() if entry.name == found.id)
 
     def file(self, item: str) -> ServedFile:
-        """Return imported weights as a ZIP that any Lensmith takes in again, with all that is known of them."""
+        """Return imported weights, with all that is known of them, as a ZIP that Lensmith takes in."""
         entry = imported(self.database.settings, item.removeprefix(IMPORTED))
         path = self.database.settings.cache / "weights" / f"{entry.id}-{entry.sha256[:12]}.zip"
         if not path.is_file():
@@ -186,17 +189,18 @@ def _of_import(entry: Imported) -> WeightsItem:
     )
 
 
-def _of_cache(entry: CachedWeights) -> WeightsItem:
+def _of_cache(entry: CachedWeights, model: ModelInfo | None) -> WeightsItem:
+    """Describe weights in a cache; ``model`` is None where they are not the catalog's default ones."""
     return WeightsItem(
         id=entry.name,
         source="cache",
         title=entry.name,
-        backbone=entry.backbone,
+        backbone=model.name if model else "",
         library=entry.library,
-        start="auto",
+        start="auto" if model else str(entry.path),
         bytes=entry.bytes,
-        licence=entry.licence,
-        origin=entry.name,
+        licence=model.weights.licence if model else "",
+        origin=str(entry.path),
     )
 
 

@@ -10,7 +10,7 @@ import typer
 
 from engine.api import open_workspace
 from engine.api.weights import ImportSettings
-from engine.cli.app import Json, NoWorker, app
+from engine.cli.app import Json, app
 from engine.cli.support import answer, follow, opened, parse_settings
 from engine.contracts.jobs import JobState
 from engine.contracts.weights import WeightsItem
@@ -28,9 +28,8 @@ def list_(as_json: Json = False) -> None:
         answer([row.model_dump(mode="json") for row in rows])
     for row in rows if not as_json else ():
         used = f"used by {len(row.used_by)} runs" if row.used_by else ""
-        print(
-            f"{row.start:32} {row.source:9} {row.backbone:28} {row.bytes / 1e6:7.1f} MB  {row.licence:12} {used}"
-        )
+        size = f"{row.bytes / 1e6:7.1f} MB"
+        print(f"{row.start:32} {row.source:9} {row.backbone:28} {size}  {row.licence:12} {used}")
 
 
 @weights.command()
@@ -64,7 +63,7 @@ def import_(
     if unknown:
         known = ", ".join(ImportSettings.__annotations__)
         raise InputError(f"“{', '.join(sorted(unknown))}” cannot be set.", f"Known: {known}.")
-    started = lensmith.weights.start_import(source, **choices)  # type: ignore[typeddict-item]
+    started = lensmith.weights.start_import(source, **choices)
     job = follow(lensmith, started.id, "import of weights", check=False)
     if job.state is not JobState.SUCCEEDED:
         problem = job.problem

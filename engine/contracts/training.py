@@ -39,9 +39,9 @@ class TrainingConfig(Record):
     weights: str = Field(
         "auto",
         title="Starting weights",
-        description="'auto': this machine's cache, then the hub, then the weights that Lensmith ships; 'bundled': "
-        "those at once; 'random'; weights:NAME (imported), run:ID (a run of yours), or the path of a "
-        ".safetensors, .pt or .pth file.",
+        description="'auto': this machine's cache, then the hub, then the weights that Lensmith ships; "
+        "'bundled': those at once; 'random'; weights:NAME (imported), run:ID (a run of yours), or the path "
+        "of a .safetensors, .pt or .pth file.",
         json_schema_extra={"group": "Model", "basic": True},
     )
     model_args: dict[str, Any] = Field(

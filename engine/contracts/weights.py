@@ -1,10 +1,14 @@
-"""Records about weights files: which architecture one holds, and how far it fits."""
+"""Records about weights on this machine: which architecture a file holds, and what there is to start from."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import Field
+
 from engine.contracts.base import Record
+from engine.contracts.models import Library
 
 LISTED = 50
 """How many tensors are listed by name; the totals count all."""
@@ -22,7 +26,7 @@ class WeightsFit(Record):
     """
 
     architecture: str
-    library: Literal["timm", "smp", "torchvision"]
+    library: Library
     model_args: dict[str, Any]
     share: float
     tensors: int
@@ -38,3 +42,31 @@ class WeightsFit(Record):
     alternatives: tuple[str, ...] = ()
     sentence: str
     notes: tuple[str, ...] = ()
+
+
+class WeightsItem(Record):
+    """Weights on this machine.
+
+    ``start`` is what the setting ``weights`` takes to start from them, with the setting ``backbone``.
+    ``used_by`` are the runs that did, newest first. ``input_size`` in px, ``mean`` and ``std`` on the 0 to 1
+    scale, where they are known; ``sha256`` is of the file as it came.
+    """
+
+    id: str
+    source: Literal["bundled", "imported", "cache"]
+    title: str
+    backbone: str
+    library: Library = "timm"
+    start: str
+    bytes: int
+    licence: str = ""
+    origin: str = ""
+    sha256: str = ""
+    model_args: dict[str, Any] = Field(default_factory=dict)
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    input_size: int | None = None
+    added_at: datetime | None = None
+    used_by: tuple[str, ...] = ()
+    removable: bool = True
+    fit: WeightsFit | None = None

@@ -31,9 +31,9 @@ class JobKind:
 
     ``retries`` is how many attempts in a row may end without a new checkpoint before the job counts as
     failed; 0 means that it does not go on by itself. ``memory`` limits the child's private memory, bytes.
-    A training has no such limit (nor has the import of weights), although it may read a weights file from outside: what it needs depends
-    on backbone, batch and device, and drivers count their mappings as private memory. Such a file is bounded
-    by ``Limits.weights_bytes`` and read with ``weights_only``.
+    A training has no such limit (nor has the import of weights), although it may read a weights file from
+    outside: what it needs depends on backbone, batch and device, and drivers count their mappings as private
+    memory. Such a file is bounded by ``Limits.weights_bytes`` and read with ``weights_only``.
     """
 
     name: str
@@ -50,7 +50,9 @@ KINDS: tuple[JobKind, ...] = (
     JobKind("export", "light", "engine.export.job:run", "The export"),
     JobKind("serve", "serving", "engine.serving.server:run", "The prediction process", retries=0),
     JobKind("catalog", "light", "engine.models.catalog:write_catalog", "The model list"),
-    JobKind("fetch-weights", "light", "engine.models.weights_jobs:fetch_weights", "The download", memory=2 * GIB),
+    JobKind(
+        "fetch-weights", "light", "engine.models.weights_jobs:fetch_weights", "The download", memory=2 * GIB
+    ),
     JobKind("import-weights", "light", "engine.models.weights_jobs:import_weights", "The import of weights"),
     JobKind("look", "light", "engine.models.weights_jobs:look", "The look at the hub", memory=2 * GIB),
 )

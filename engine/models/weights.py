@@ -1,13 +1,14 @@
 """Which starting weights a run gets, for every library alike; the one place that decides it.
 
-In this order: what a person names (a file, imported weights, a run of theirs), the cache, the hub, the weights
-that Lensmith ships, random numbers. Nothing here imports torch, so the web process can say before a start what
-will happen: ``plan_weights`` decides and only looks at files, ``weights_file`` brings the file in a child.
+In this order: what a person names (a file, imported weights, a run of theirs), the cache, the hub, the
+weights that Lensmith ships, random numbers. Nothing here imports torch, so the web process can say before a
+start what will happen: ``plan_weights`` decides and only looks at files, ``weights_file`` brings the file in
+a child process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,16 +16,17 @@ from typing import Any, Literal
 from engine.contracts.models import WeightsPlan
 from engine.errors import InputError, WeightsError
 from engine.models.bundled import BUNDLED, Bundled, bundled
-from engine.models.fetch import cached, fetch
+from engine.models.fetch import fetch
+from engine.models.hub_cache import cached
 from engine.models.hub_state import hub_state
 from engine.models.library import MODEL_FILE, imported, run_folder
 from engine.models.published import Published, published
+from engine.models.transfer import Progress, Stop, nobody
 from engine.models.weights_file import FileConfig, check_file, read_config
 from engine.settings import Settings
 
 IMPORTED = "weights:"
 RUN = "run:"
-Asked = Literal["auto", "random", "bundled"]
 
 _WEIGHTS_HINT = "Name the starting weights in the setting “weights”."
 _OUTPUT_HINT = "The classes of the project and the setting “dropout” decide it."
@@ -79,8 +81,9 @@ class Named:
 def named_weights(settings: Settings, requested: str, backbone: str = "") -> Named | None:
     """Find what ``requested`` names; None for "auto" and "random".
 
-    It is a path, ``weights:<id>`` (imported), ``run:<id>`` (a warm start) or "bundled" (those for ``backbone``,
-    or the first). Raises ``WeightsError`` or ``NotFoundError`` when there is no such thing or it cannot be used.
+    It is a path, ``weights:<id>`` (imported), ``run:<id>`` (a warm start) or "bundled" (those for
+    ``backbone``, or the first). Raises ``WeightsError`` or ``NotFoundError`` when there is no such thing or
+    it cannot be used.
     """
     if requested in ("auto", "random"):
         return None
@@ -104,10 +107,16 @@ def _named_bundled(backbone: str) -> Named:
     if found is None:
         known = ", ".join(entry.architecture for entry in BUNDLED)
         raise WeightsError(
-            f"Lensmith ships no weights for {backbone or 'any backbone'}.", f"It ships: {known}." if known else ""
+            f"Lensmith ships no weights for {backbone or 'any backbone'}.",
+            f"It ships: {known}." if known else "",
         )
     return Named(
-        "bundled", found.name, found.path, _bundled_config(found), "Weights that come with Lensmith", found.licence
+        "bundled",
+        found.name,
+        found.path,
+        _bundled_config(found),
+        "Weights that come with Lensmith",
+        found.licence,
     )
 
 
@@ -138,6 +147,10 @@ def plan_weights(
     named = named_weights(settings, requested, backbone)
     if named is not None:
         return _plan_named(named)
+    return _plan_published(settings, backbone)
+
+
+def _plan_published(settings: Settings, backbone: str) -> WeightsPlan:
     known = published(settings, backbone)
     if known is None:
         return _without_hub(backbone, f"No weights are published for {backbone}")
@@ -180,9 +193,9 @@ def _plan_hub(settings: Settings, backbone: str, known: Published, size: int | N
     instead = "the weights that come with Lensmith" if BUNDLED else "random numbers"
     licence = f", licence {known.licence}" if known.licence else ""
     sentence = (
-        f"Pre-trained weights of {backbone} would be fetched ({known.name}{_megabytes(size)}{licence}). If nobody "
-        f"answers within {settings.hub_timeout:.0f} s, a run that leaves the backbone open starts from {instead} "
-        "and says so; any other stops and asks."
+        f"Pre-trained weights of {backbone} would be fetched ({known.name}{_megabytes(size)}{licence}). If "
+        f"nobody answers within {settings.hub_timeout:.0f} s, a run that leaves the backbone open starts "
+        f"from {instead} and says so; any other stops and asks."
     )
     return WeightsPlan(source="hub", name=known.name, sentence=sentence, licence=known.licence, bytes=size)
 
@@ -190,9 +203,7 @@ def _plan_hub(settings: Settings, backbone: str, known: Published, size: int | N
 def _without_hub(backbone: str, reason: str) -> WeightsPlan:
     """Plan what there is without a network: the weights that Lensmith ships for ``backbone``, or random."""
     if bundled(backbone) is None:
-        return WeightsPlan(
-            source="random", name="random", sentence=f"{reason}: starts from random numbers."
-        )
+        return WeightsPlan(source="random", name="random", sentence=f"{reason}: starts from random numbers.")
     plan = _plan_named(_named_bundled(backbone))
     return plan.model_copy(update={"sentence": f"{reason}. {plan.sentence}"})
 
@@ -205,8 +216,8 @@ def weights_file(
     settings: Settings,
     backbone: str,
     plan: WeightsPlan,
-    progress: Callable[[int, int | None], None] = lambda _done, _total: None,
-    check_stop: Callable[[], None] = lambda: None,
+    progress: Progress = nobody,
+    check_stop: Stop = lambda: None,
 ) -> tuple[Path, FileConfig]:
     """Bring the file that ``plan`` names, by downloading it where it must; child process only.
 

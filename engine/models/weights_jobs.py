@@ -10,7 +10,7 @@ from engine.contracts.jobs import Work
 from engine.errors import InputError, WeightsError
 from engine.models.backbones import create
 from engine.models.catalog import find_model
-from engine.models.fetch import fetch, hub_problem, published_size
+from engine.models.fetch import ask, fetch
 from engine.models.hub_state import remember_hub
 from engine.models.library import add, free_id
 from engine.models.published import Published, published
@@ -49,8 +49,10 @@ def fetch_weights(work: Work) -> dict[str, Any]:
 def look(work: Work) -> dict[str, Any]:
     """Job ``look``: ask whether the hub answers, and how large a backbone's weights are."""
     known = _published(work.settings, str(work.payload["backbone"]))
-    problem = hub_problem(work.settings)
-    size = None if problem else published_size(work.settings, known)
+    try:
+        size, problem = ask(work.settings, known).bytes, ""
+    except WeightsError as error:
+        size, problem = None, error.message
     remember_hub(work.settings, problem, {} if size is None else {known.name: size})
     return {"problem": problem, "bytes": size}
 
@@ -67,8 +69,8 @@ def _published(settings: Settings, backbone: str) -> Published:
 def import_weights(work: Work) -> dict[str, Any]:
     """Job ``import-weights``: recognise a file and put it into the library.
 
-    The payload holds ``path`` (a weights file, or a folder or ZIP with one and its ``config.json``), ``name``, and
-    what the person set: ``title, licence, architecture, model_args, mean, std, input_size``.
+    The payload holds ``path`` (a weights file, or a folder or ZIP with one and its ``config.json``),
+    ``name``, and what the person set: ``title, licence, architecture, model_args, mean, std, input_size``.
     """
     payload = work.payload
     work.progress(None, "Reading the file")
@@ -86,7 +88,7 @@ def import_weights(work: Work) -> dict[str, Any]:
         work.settings,
         architecture=str(payload.get("architecture") or config.architecture),
         model_args=model_args,
-        progress=lambda share: work.progress(share, "Comparing with the catalog"),
+        progress=work.progress,
         check_stop=work.check_stop,
     )
     about = {
@@ -96,7 +98,9 @@ def import_weights(work: Work) -> dict[str, Any]:
         "origin": str(payload["name"]),
         "fit": fit.model_dump(mode="json"),
     }
-    entry = add(work.settings, identifier, tensors, _config(work, fit.architecture, model_args, config), about)
+    entry = add(
+        work.settings, identifier, tensors, _config(work, fit.architecture, model_args, config), about
+    )
     return {"id": entry.id, "start": f"weights:{entry.id}", "fit": about["fit"]}
 
 
@@ -144,11 +148,14 @@ def _only(folder: Path) -> tuple[Path, FileConfig]:
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in MODEL_SUFFIXES)
     if not files:
         raise WeightsError(
-            f"There is no weights file in “{folder.name}”.", "It should hold a .safetensors, .pt or .pth file."
+            f"There is no weights file in “{folder.name}”.",
+            "It should hold a .safetensors, .pt or .pth file.",
         )
     if len(files) > 1:
         names = ", ".join(file.name for file in files[:5])
-        raise WeightsError(f"There are several weights files in “{folder.name}”: {names}.", "Name one of them.")
+        raise WeightsError(
+            f"There are several weights files in “{folder.name}”: {names}.", "Name one of them."
+        )
     return files[0], read_config(files[0])
 
 
@@ -161,7 +168,9 @@ def _unpacked(work: Work, path: Path) -> Path:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 plain = Path(member.filename).name
-                if member.is_dir() or not (plain == CONFIG_FILE or Path(plain).suffix.lower() in MODEL_SUFFIXES):
+                if member.is_dir() or not (
+                    plain == CONFIG_FILE or Path(plain).suffix.lower() in MODEL_SUFFIXES
+                ):
                     continue
                 if member.file_size > limit or len(list(folder.iterdir())) >= ARCHIVE_MEMBERS:
                     raise WeightsError(f"“{path.name}” holds more, or larger, files than weights need.")

@@ -64,8 +64,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "random": {"backbone": "resnet18", "image_size": 160, "strategy": "full", "max_epochs": 300},
     },
 }
-"""What "auto" means: with pre-trained weights, with those that Lensmith ships, and from random numbers (smaller
-nets that learn faster).
+"""What "auto" means: with pre-trained weights, with those that Lensmith ships, and from random numbers
+(smaller nets that learn faster).
 
 ``time_budget`` in s, ``image_size`` in px. ``max_epochs`` bounds what a time budget may turn into.
 """
