@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,9 +183,13 @@ def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
 
 def classifier_names(model: nn.Module) -> tuple[str, ...]:
     """Return the prefixes of the classifier's parameters, such as ("fc.",)."""
-    named = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
-    names = (named,) if isinstance(named, str) else tuple(named)
-    return tuple(f"{name}." for name in names)
+    return classifier_prefixes(getattr(model, "pretrained_cfg", {}).get("classifier"))
+
+
+def classifier_prefixes(named: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Return the same from what timm's ``pretrained_cfg`` says of the classifier: one name, several, none."""
+    names = (named,) if isinstance(named, str) else tuple(named or ())
+    return tuple(f"{name}." for name in names if name)
 
 
 def linear_classifier(model: nn.Module) -> nn.Linear | None:

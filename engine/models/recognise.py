@@ -19,13 +19,18 @@ from engine.models.recommended import recommended
 from engine.models.weights import check_model_args
 from engine.settings import Settings
 
-CANDIDATES = 12
+CANDIDATES = 8
 """How many of the closest architectures are built, when none fits exactly."""
 
 _PADDED = ("efficientnet", "mobilenetv3", "hardcorenas")
 """timm's modules whose networks take ``pad_type``."""
 
 _CHOOSE = "Name the architecture it was made for, with its model arguments, or choose another file."
+
+_OFFERED = (
+    "The catalog has timm's architectures, the encoders of segmentation-models-pytorch, and torchvision's "
+    f"{' and '.join(CATALOG_TORCHVISION)}."
+)
 
 
 @dataclass(frozen=True)
@@ -72,17 +77,15 @@ def recognise(
     found = _search(shapes, kinds, args, progress, check_stop)
     if found is None or found.match.share < MINIMUM_SHARE:
         raise WeightsError(_no_fit(found, args), _CHOOSE)
-    if _offered(found.kind.names):
-        return _report(shapes, found, args)
-    raise WeightsError(
-        f"These are weights of {found.name}, which is not in the catalog.",
-        "Choose weights of a timm architecture, of an encoder of segmentation-models-pytorch, or of "
-        f"torchvision's {' or '.join(CATALOG_TORCHVISION)}.",
-    )
+    if not _offered((found.name,)):
+        raise WeightsError(f"These are weights of {found.name}, which is not in the catalog.", _OFFERED)
+    return _report(shapes, found, args)
 
 
 def _named(shapes: Shapes, kinds: tuple[Kind, ...], architecture: str, args: dict[str, Any]) -> WeightsFit:
     """Try one architecture; a misfit says what fits instead."""
+    if not _offered((architecture,)):
+        raise InputError(f"{architecture} is not in the catalog.", _OFFERED)
     body = build_body(architecture, args)
     same = kind_of(body, (architecture,))
     kind = next((kind for kind in kinds if kind.digest == same.digest), same)
@@ -90,17 +93,21 @@ def _named(shapes: Shapes, kinds: tuple[Kind, ...], architecture: str, args: dic
     if found.match.share >= MINIMUM_SHARE:
         return _report(shapes, found, args)
     share = found.match.share
+    other = _search(shapes, kinds, {})
+    fits = other is not None and other.match.share >= MINIMUM_SHARE
+    if args and other is not None and fits and architecture in other.kind.names:
+        raise WeightsError(
+            f"With the model arguments {args} this file fits only {share:.0%} of {architecture} (at least "
+            f"{MINIMUM_SHARE:.0%} is needed).",
+            f"Without them it fits {other.match.share:.0%}: leave them out.",
+        )
     message = (
         f"This file fits only {share:.0%} of {architecture} (at least {MINIMUM_SHARE:.0%} is needed)."
         if share
         else f"Nothing in this file fits {architecture}: these are weights of another architecture."
     )
-    other = _search(shapes, kinds, {})
-    if other is None or other.match.share < MINIMUM_SHARE:
-        raise WeightsError(message, _CHOOSE)
-    if other.name == architecture:
-        raise WeightsError(message, f"Without the model arguments {args} it fits {other.match.share:.0%}.")
-    raise WeightsError(message, f"It fits {other.name}: choose that, or another file.")
+    hint = f"It fits {other.name}: choose that, or another file." if other and fits else _CHOOSE
+    raise WeightsError(message, hint)
 
 
 def _search(
@@ -199,7 +206,7 @@ def _sentence(found: _Candidate, wrong: int, classes: int | None) -> str:
             f"{fitted:,} of {tensors:,} tensors of the backbone fit ({fit.share:.1%} of its numbers); the "
             f"other {tensors - fitted:,} start from random numbers{shape}"
         )
-    parts = [f"It is a {name} ({library}): {fits}"]
+    parts = [f"It is {name} ({library}): {fits}"]
     if classes is not None:
         parts.append(f"its classifier of {classes:,} classes is left out")
     if found.left_over:

@@ -9,14 +9,26 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+import torchvision
+from segmentation_models_pytorch.encoders import encoders
+from timm.models._builder import _resolve_pretrained_source
 
+from engine.contracts.models import ModelInfo, WeightsInfo
 from engine.models.backbones import classifier_names, create, freeze, stages, training_mode
 from engine.models.catalog import find_model, read_catalog, read_devices, write_catalog
-from engine.models.hub_cache import HUB_FILE, cached_file, cached_items
+from engine.models.hub_cache import (
+    HUB_FILE,
+    cached_file,
+    cached_items,
+    mark_cached,
+    remove_cached,
+    torch_folder,
+)
 from engine.models.published import of_model, published
 from engine.models.recommended import RECOMMENDED
 from engine.models.speeds import read_speeds
 from engine.models.weights import plan_weights
+from engine.settings import Settings
 from engine.storage.database import Database
 from tests.training import make_settings
 from tests.work import FakeWork
@@ -66,22 +78,36 @@ def test_the_job_lists_what_timm_has(tmp_path: Path) -> None:
 
 def check_published(settings: Settings) -> None:
     """Compare what the catalog names with what each library itself would fetch."""
-    vit = published(settings, "vit_small_patch16_224")
-    assert vit is not None
-    assert vit.repository == f"timm/{timm.get_pretrained_cfg('vit_small_patch16_224').model_name}" or True
+    addresses = {"hf-hub": lambda weights: weights.repository, "url": lambda weights: weights.url}
     for model in read_catalog(settings):
         weights = of_model(model)
         if model.library == "smp":
             assert weights is not None
             entry = encoders[model.name.removeprefix("smp/")]["pretrained_settings"].values()
             assert {"repo_id": weights.repository, "revision": weights.revision} in entry
+        elif model.library == "timm" and weights is not None:
+            source, place = _resolve_pretrained_source(timm.get_pretrained_cfg(model.name).to_dict())
+            assert addresses[source](weights) == place
         elif model.library == "torchvision":
             assert weights is not None
             own = torchvision.models.get_model_weights(model.name.removeprefix("torchvision/")).DEFAULT
             assert weights.url == own.url
             assert weights.sha256 in own.url
             assert model.parameters is not None
-            assert weights.bytes == pytest.approx(4 * model.parameters, rel=0.1)
+            assert weights.bytes is not None
+            # Four bytes each; the file of GoogLeNet holds its two auxiliary classifiers too.
+            assert 1 <= weights.bytes / (4 * model.parameters) < 2
+
+
+def test_before_the_job_published_weights_are_known_by_name(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    for entry in RECOMMENDED:
+        weights = published(settings, entry.name)
+        assert weights is not None
+        assert weights.name == entry.repository
+        assert weights.licence == "apache-2.0"
+    assert published(settings, "smp/resnet34") is None
+    assert published(settings, "torchvision/alexnet") is None
 
 
 def test_weights_are_looked_up_when_the_catalog_is_read(
@@ -104,6 +130,39 @@ def test_weights_are_looked_up_when_the_catalog_is_read(
     (snapshot / HUB_FILE).write_bytes(b"weights")
     assert cached() == [RECOMMENDED[0].name]
     assert cached_file(repository) == snapshot / HUB_FILE
+    (item,) = cached_items()
+    assert (item.name, item.library, item.bytes) == (repository, "timm", 7)
+
+
+def test_an_address_is_looked_up_in_the_folder_of_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.delenv("TORCH_HOME", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert torch_folder() == Path(torch.hub.get_dir()) / "checkpoints"
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    assert torch_folder() == Path(torch.hub.get_dir()) / "checkpoints"
+    url = torchvision.models.AlexNet_Weights.DEFAULT.url
+    weights = WeightsInfo(source="url", name=url)
+    alexnet = ModelInfo(
+        name="torchvision/alexnet",
+        library="torchvision",
+        family="alexnet",
+        parameters=None,
+        input_size=224,
+        weights=weights,
+    )
+    file = torch_folder() / Path(url).name
+    file.parent.mkdir(parents=True)
+    (file.parent / f".{file.name}.part").write_bytes(b"half")
+    assert not mark_cached((alexnet,))[0].weights.cached
+    assert cached_items() == ()
+    file.write_bytes(b"weights")
+    assert mark_cached((alexnet,))[0].weights.cached
+    assert [item.name for item in cached_items()] == [file.name]
+    assert remove_cached(cached_items()[0]) == 7
+    assert cached_items() == ()
 
 
 def test_reading_it_loads_no_torch() -> None:

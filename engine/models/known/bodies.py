@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 from engine.errors import InputError
-from engine.models.backbones import classifier_names, create
+from engine.models.backbones import classifier_names, classifier_prefixes, create
 
 Library = Literal["timm", "smp", "torchvision"]
 LIBRARIES: tuple[Library, ...] = ("timm", "smp", "torchvision")
@@ -22,6 +23,9 @@ CATALOG_TORCHVISION = ("alexnet", "googlenet")
 
 _DISTRIBUTIONS = {"timm": "timm", "smp": "segmentation-models-pytorch", "torchvision": "torchvision"}
 _CLASSES = 10
+_AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+"""Further classifiers that torchvision's Inception networks have in training."""
+
 _TIMM_IN_SMP = ("tu-", "timm-")
 
 
@@ -68,6 +72,15 @@ def architectures(library: Library) -> tuple[str, ...]:
     return tuple(f"torchvision/{name}" for name in names)
 
 
+@cache
+def classifiers() -> frozenset[tuple[str, ...]]:
+    """Return how the classifiers of all architectures are called, as in ``Body.classifier``."""
+    published = (timm.get_pretrained_cfg(name) for name in timm.list_models())
+    named = {config.classifier for config in published if config is not None}
+    found = {classifier_prefixes(name) for name in named}
+    return frozenset({*found, ("classifier.6.",), ("fc.", *_AUXILIARY)})
+
+
 def build_body(architecture: str, model_args: Mapping[str, Any] | None = None) -> Body:
     """Build ``architecture`` on the meta device and list its tensors; nothing is stored or computed.
 
@@ -111,4 +124,4 @@ def _torchvision_body(name: str) -> Body:
     model = models.get_model(name, weights=None, **slow)
     linear = [part for part, module in model.named_modules() if isinstance(module, nn.Linear)]
     last = linear[-1] if linear else "classifier"
-    return body_of(model, (f"{last}.", "aux1.", "aux2.", "AuxLogits."))
+    return body_of(model, (f"{last}.", *_AUXILIARY))

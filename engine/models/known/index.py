@@ -18,7 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import InputError
-from engine.models.known.bodies import LIBRARIES, Body, Library, architectures, build_body, installed
+from engine.models.known.bodies import (
+    LIBRARIES,
+    Body,
+    Library,
+    architectures,
+    build_body,
+    classifiers,
+    installed,
+)
 from engine.models.matching import COUNTER, Shapes, prefixes
 from engine.settings import Settings
 from engine.storage.blobs import write_atomic
@@ -27,14 +35,20 @@ SKETCH = 16
 SHIPPED = Path(__file__).parent
 FORMAT = 1
 
+HIGHEST = 0.99
+"""The highest estimate of an overlap: only a kind whose tensors are known to be the file's has 1."""
+
+UNCERTAINTY = 0.3
+"""How far the estimate of an overlap may be off: twice the deviation of a share among 16."""
+
 _log = logging.getLogger(__name__)
 
 Progress = Callable[[float | None, str], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kind:
-    """Architectures that have the very same tensors, and the sketch of these."""
+    """Architectures that have the very same tensors, and the sketch of these; ``digest`` names them."""
 
     digest: str
     sketch: tuple[int, ...]
@@ -48,12 +62,16 @@ def tensor_hash(name: str, shape: tuple[int, ...]) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big")
 
 
+def digest_of(shapes: Shapes) -> str:
+    """Name a set of tensors, whatever their order: 16 hexadecimal digits."""
+    listed = "\n".join(f"{name} {shape}" for name, shape in sorted(shapes.items()))
+    return hashlib.blake2b(listed.encode(), digest_size=8).hexdigest()
+
+
 def kind_of(body: Body, names: tuple[str, ...]) -> Kind:
     """Sketch a body."""
     hashes = sorted({tensor_hash(name, shape) for name, shape in body.shapes.items()})
-    listed = "\n".join(f"{name} {shape}" for name, shape in sorted(body.shapes.items()))
-    digest = hashlib.blake2b(listed.encode(), digest_size=8).hexdigest()
-    return Kind(digest, tuple(hashes[:SKETCH]), len(body.shapes), names)
+    return Kind(digest_of(body.shapes), tuple(hashes[:SKETCH]), len(body.shapes), names)
 
 
 def read_index(settings: Settings, progress: Progress, check_stop: Callable[[], None]) -> tuple[Kind, ...]:
@@ -99,25 +117,44 @@ def build_kinds(
 def rank(kinds: Iterable[Kind], file: Shapes) -> list[Kind]:
     """Order the kinds that share anything with ``file`` by the estimated overlap, the largest first.
 
-    The overlap of a kind and a file under one prefix is tensors in both / tensors in either.
+    The overlap of a kind and a file under one prefix is tensors in both / tensors in either. Those whose
+    tensors are exactly the file's stand first. Those that cannot be the closest are left out.
     """
     holders: dict[int, list[Kind]] = defaultdict(list)
+    digests: dict[str, Kind] = {}
     for kind in kinds:
+        digests[kind.digest] = kind
         for number in kind.sketch:
             holders[number].append(kind)
     overlap: dict[Kind, float] = {}
-    for prefix in prefixes(file):
-        own = {
-            tensor_hash(name.removeprefix(prefix), shape)
-            for name, shape in file.items()
-            if name.startswith(prefix) and not name.endswith(COUNTER)
-        }
-        hits = Counter(kind for number in own for kind in holders.get(number, ()))
+    for own in _readings(file):
+        hashes = {tensor_hash(name, shape) for name, shape in own.items()}
+        hits = Counter(kind for number in hashes for kind in holders.get(number, ()))
         for kind, count in hits.items():
             both = count / len(kind.sketch) * kind.tensors
             either = max(kind.tensors + len(own) - both, 1.0)
-            overlap[kind] = max(overlap.get(kind, 0.0), both / either)
-    return sorted(overlap, key=lambda kind: -overlap[kind])
+            overlap[kind] = max(overlap.get(kind, 0.0), min(both / either, HIGHEST))
+        overlap.update({digests[d]: 1.0 for d in _digests(own) if d in digests})
+    least = max(overlap.values(), default=0.0) - UNCERTAINTY
+    return sorted((kind for kind in overlap if overlap[kind] >= least), key=lambda kind: -overlap[kind])
+
+
+def _readings(file: Shapes) -> Iterable[dict[str, tuple[int, ...]]]:
+    """Yield the file's tensors as they are called without each prefix that they may have."""
+    for prefix in prefixes(file):
+        yield {
+            name.removeprefix(prefix): shape
+            for name, shape in file.items()
+            if name.startswith(prefix) and not name.endswith(COUNTER)
+        }
+
+
+def _digests(own: Shapes) -> Iterable[str]:
+    """Yield the digest of the tensors, whole and without each classifier that they may have."""
+    yield digest_of(own)
+    for heads in classifiers():
+        if any(name.startswith(heads) for name in own):
+            yield digest_of({name: shape for name, shape in own.items() if not name.startswith(heads)})
 
 
 def _file_name(library: Library) -> str:
