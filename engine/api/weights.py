@@ -17,7 +17,7 @@ from engine.contracts.models import ModelInfo
 from engine.contracts.weights import WeightsItem
 from engine.errors import ConflictError, InputError, NotFoundError
 from engine.jobs import queue
-from engine.models.bundled import BUNDLED, Bundled
+from engine.models import bundled as box
 from engine.models.catalog import read_catalog
 from engine.models.hub_cache import CachedWeights, cached_items, remove_cached
 from engine.models.library import Imported, imported, list_imported, remove
@@ -56,7 +56,7 @@ class Weights:
         settings = self.database.settings
         known = {model.weights.name.rpartition("/")[2]: model for model in read_catalog(settings)}
         found = [
-            *(_of_bundled(entry) for entry in BUNDLED),
+            *(_of_bundled(entry) for entry in box.BUNDLED),
             *(_of_import(entry) for entry in list_imported(settings)),
             *(_of_cache(entry, known.get(entry.name.rpartition("/")[2])) for entry in cached_items()),
         ]
@@ -148,7 +148,7 @@ class Weights:
         )
 
 
-def _of_bundled(entry: Bundled) -> WeightsItem:
+def _of_bundled(entry: box.Bundled) -> WeightsItem:
     return WeightsItem(
         id=entry.name,
         source="bundled",

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from engine.contracts.models import WeightsPlan
 from engine.errors import InputError, WeightsError
-from engine.models.bundled import BUNDLED, Bundled, bundled
+from engine.models import bundled as box
 from engine.models.fetch import fetch
 from engine.models.hub_cache import cached
 from engine.models.hub_state import hub_state
@@ -103,9 +103,9 @@ def named_weights(settings: Settings, requested: str, backbone: str = "") -> Nam
 
 
 def _named_bundled(backbone: str) -> Named:
-    found = bundled(backbone) if backbone else next(iter(BUNDLED), None)
+    found = box.bundled(backbone) if backbone else next(iter(box.BUNDLED), None)
     if found is None:
-        known = ", ".join(entry.architecture for entry in BUNDLED)
+        known = ", ".join(entry.architecture for entry in box.BUNDLED)
         raise WeightsError(
             f"Lensmith ships no weights for {backbone or 'any backbone'}.",
             f"It ships: {known}." if known else "",
@@ -120,7 +120,7 @@ def _named_bundled(backbone: str) -> Named:
     )
 
 
-def _bundled_config(found: Bundled) -> FileConfig:
+def _bundled_config(found: box.Bundled) -> FileConfig:
     return FileConfig(
         architecture=found.architecture,
         model_args=dict(found.model_args),
@@ -190,7 +190,7 @@ def _plan_named(named: Named) -> WeightsPlan:
 
 
 def _plan_hub(settings: Settings, backbone: str, known: Published, size: int | None) -> WeightsPlan:
-    instead = "the weights that come with Lensmith" if BUNDLED else "random numbers"
+    instead = "the weights that come with Lensmith" if box.BUNDLED else "random numbers"
     licence = f", licence {known.licence}" if known.licence else ""
     sentence = (
         f"Pre-trained weights of {backbone} would be fetched ({known.name}{_megabytes(size)}{licence}). If "
@@ -202,7 +202,7 @@ def _plan_hub(settings: Settings, backbone: str, known: Published, size: int | N
 
 def _without_hub(backbone: str, reason: str) -> WeightsPlan:
     """Plan what there is without a network: the weights that Lensmith ships for ``backbone``, or random."""
-    if bundled(backbone) is None:
+    if box.bundled(backbone) is None:
         return WeightsPlan(source="random", name="random", sentence=f"{reason}: starts from random numbers.")
     plan = _plan_named(_named_bundled(backbone))
     return plan.model_copy(update={"sentence": f"{reason}. {plan.sentence}"})

@@ -79,7 +79,8 @@ def import_weights(work: Work) -> dict[str, Any]:
     title = str(payload.get("title") or _title(file, str(payload["name"])))
     identifier = free_id(work.settings, title, digest)
     tensors = readable_file(work.settings, file)
-    shapes = {name: tuple(entry["shape"]) for name, entry in read_header(tensors).items()}
+    header = read_header(tensors)
+    shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
     model_args = {**config.model_args, **payload.get("model_args", {})}
     check_model_args(model_args)
     work.progress(None, "Comparing with the catalog")
@@ -88,6 +89,7 @@ def import_weights(work: Work) -> dict[str, Any]:
         work.settings,
         architecture=str(payload.get("architecture") or config.architecture),
         model_args=model_args,
+        dtypes={name: str(entry["dtype"]) for name, entry in header.items()},
         progress=work.progress,
         check_stop=work.check_stop,
     )

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from engine.contracts.models import WeightsPlan
 from engine.contracts.training import TrainingConfig
-from engine.models.bundled import BUNDLED
+from engine.models import bundled as box
 from engine.models.weights import named_weights, plan_weights
 from engine.models.weights_file import FileConfig
 from engine.settings import Settings
@@ -53,30 +53,18 @@ def choose(
     Raises ``WeightsError`` when a named weights file cannot be used.
     """
     preset = spec.presets[config.preset]
-    named = named_weights(settings, config.weights, "" if config.backbone == "auto" else config.backbone)
-    beside = named.config if named else FileConfig()
-    wanted = beside.architecture or preset["pretrained"]["backbone"]
-    backbone = config.backbone if config.backbone != "auto" else wanted
-    model_args = {**beside.model_args, **config.model_args}
-    weights = plan_weights(settings, backbone, config.weights, model_args)
-    if config.backbone == "auto" and config.weights == "auto" and weights.source == "random" and BUNDLED:
-        # The preset's backbone cannot be had: the one that Lensmith ships is far better than random numbers.
-        reason, backbone = weights.sentence.partition(":")[0], BUNDLED[0].architecture
-        weights = plan_weights(settings, backbone, "bundled", model_args)
-        weights = weights.model_copy(update={"sentence": f"{reason}. {weights.sentence}"})
-        model_args = {**BUNDLED[0].model_args, **model_args}
+    found = _start_from(settings, config, preset["pretrained"]["backbone"])
+    backbone, weights = found.backbone, found.weights
     defaults = preset[_KINDS.get(weights.source, "pretrained")]
-    # The small size from random numbers belongs to the small network that goes with it.
-    size = preset["pretrained"]["image_size"]
+    size = preset["bundled" if weights.source == "bundled" else "pretrained"]["image_size"]
     if config.backbone == "auto" and weights.source == "random":
+        # The small size from random numbers belongs to the small network that goes with it.
         backbone, size = defaults["backbone"], defaults["image_size"]
-    if weights.source == "bundled":
-        size = defaults["image_size"]
-    if weights.source == "run" and beside.input_size:
-        size = beside.input_size
+    if weights.source == "run" and found.config.input_size:
+        size = found.config.input_size
     return Choice(
         backbone=backbone,
-        model_args=model_args,
+        model_args=found.model_args,
         weights=weights,
         strategy=_strategy(config, defaults["strategy"], train_images),
         image_size=config.image_size or size,
@@ -85,6 +73,31 @@ def choose(
         max_epochs=defaults["max_epochs"],
         lr=config.lr,
     )
+
+
+@dataclass(frozen=True)
+class _Start:
+    backbone: str
+    model_args: dict[str, Any]
+    weights: WeightsPlan
+    config: FileConfig
+
+
+def _start_from(settings: Settings, config: TrainingConfig, usual: str) -> _Start:
+    """Decide backbone and weights together: weights that are named bring their architecture along."""
+    open_backbone = config.backbone == "auto"
+    named = named_weights(settings, config.weights, "" if open_backbone else config.backbone)
+    beside = named.config if named else FileConfig()
+    backbone = (beside.architecture or usual) if open_backbone else config.backbone
+    model_args = {**beside.model_args, **config.model_args}
+    weights = plan_weights(settings, backbone, config.weights, model_args)
+    if open_backbone and config.weights == "auto" and weights.source == "random" and box.BUNDLED:
+        # The usual backbone's weights cannot be had: those that Lensmith ships are far better than none.
+        first, reason = box.BUNDLED[0], weights.sentence.partition(":")[0]
+        backbone, model_args = first.architecture, {**first.model_args, **model_args}
+        weights = plan_weights(settings, backbone, "bundled", model_args)
+        weights = weights.model_copy(update={"sentence": f"{reason}. {weights.sentence}"})
+    return _Start(backbone, model_args, weights, beside)
 
 
 def _strategy(config: TrainingConfig, default: ChosenStrategy, train_images: int | None) -> ChosenStrategy:

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import timm
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sqlalchemy import select, update
 
 from engine.contracts.results import Report
 from engine.datasets.cache import decoded
 from engine.datasets.manifest import freeze_version, load_manifest
 from engine.errors import InputError, JobCancelledError, WeightsError
+from engine.models import bundled as box
 from engine.models.speeds import read_speeds
 from engine.storage.database import Database
 from engine.storage.tables import AnnotationRow, ImageRow, ReportRow, RunRow, VersionRow
@@ -230,21 +231,41 @@ def test_a_probe_that_was_stopped_before_its_report_goes_on(workspace: Workspace
     assert other.probe is not None
 
 
-def test_an_unreachable_hub_is_said_and_the_run_goes_on(workspace: Workspace) -> None:
-    work = workspace.work(weights="auto", backbone="test_resnet", epochs=1)
+def silent(*_: Any) -> Path:
+    raise WeightsError("The weights hub does not answer.")
+
+
+def test_an_unreachable_hub_is_said_and_the_run_takes_what_lensmith_ships(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "boxed.safetensors"
+    save_file(timm.create_model("test_resnet").state_dict(), path)
+    half = (0.5, 0.5, 0.5)
+    entry = box.Bundled("lensmith_test", "test_resnet", path, half, half, 64, "bilinear", "apache-2.0", "")
+    monkeypatch.setattr(box, "BUNDLED", (entry,))
+    monkeypatch.setattr("engine.models.weights.fetch", silent)
+    monkeypatch.setattr("engine.models.weights.cached", lambda known: None)
+    work = workspace.work(weights="auto", backbone="auto", strategy="auto", epochs=1)
     work.settings = replace(work.settings, offline=False, hub_timeout=1.0)
-
-    def refuse(url: str, timeout: float) -> None:
-        raise WeightsError("The weights hub does not answer.")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("engine.models.weights._ask", refuse)
-        run(work)
+    run(work)
     assert "does not answer" in work.of_kind("note")[0]["text"]
     row = workspace.row(work)
     assert row.weights is not None
-    assert row.weights["source"] == "random"
-    assert any("random numbers" in note for note in workspace.report(work).report["notes"])
+    assert (row.weights["source"], row.weights["name"]) == ("bundled", "lensmith_test")
+    assert any("come with Lensmith" in note for note in workspace.report(work).report["notes"])
+
+
+def test_a_named_backbone_is_not_swapped_for_another(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.models.weights.fetch", silent)
+    monkeypatch.setattr("engine.models.weights.cached", lambda known: None)
+    work = workspace.work(weights="auto", backbone="test_resnet", epochs=1)
+    work.settings = replace(work.settings, offline=False, hub_timeout=1.0)
+    with pytest.raises(WeightsError, match="does not answer") as caught:
+        run(work)
+    assert "test_resnet from random numbers" in caught.value.hint
+    assert work.of_kind("epoch") == []
 
 
 def test_without_a_labelled_validation_image_nothing_is_trained(workspace: Workspace) -> None:

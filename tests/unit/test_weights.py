@@ -8,6 +8,8 @@ import pickle
 import struct
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,16 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from engine.errors import InputError, WeightsError
+from engine.contracts.base import utc_now
+from engine.contracts.models import WeightsPlan
+from engine.errors import InputError, NotFoundError, WeightsError
+from engine.models import bundled as box
 from engine.models.backbones import MINIMUM_SHARE, build, create, load_weights
+from engine.models.hub_state import FRESH, HubState, hub_state, remember_hub
+from engine.models.published import published
 from engine.models.torch_files import read_state
-from engine.models.weights import FORBIDDEN_ARGS, hub_file, plan_weights, read_config
+from engine.models.weights import FORBIDDEN_ARGS, plan_weights, weights_file
+from engine.models.weights_file import read_config
 from engine.settings import Settings
 from engine.tasks.classification.spec import SPEC, ClassificationConfig
 from engine.training.choices import choose
@@ -188,7 +196,7 @@ def test_the_config_beside_the_file_gives_arguments_and_normalisation(
 def test_arguments_that_load_files_or_change_the_output_are_refused(
     settings: Settings, tmp_path: Path, name: str
 ) -> None:
-    (tmp_path / "w.safetensors").write_bytes(b"")
+    save(tmp_path / "w.safetensors")
     (tmp_path / "config.json").write_text(json.dumps({"model_args": {name: True}}))
     beside = ClassificationConfig(backbone=NAME, weights=str(tmp_path / "w.safetensors"))
     with pytest.raises(InputError, match=name):
@@ -224,23 +232,110 @@ def test_arguments_that_shape_the_network_reach_it() -> None:
     assert model.global_pool.pool_type == "max"
 
 
-def test_offline_says_random_and_the_hub_is_not_asked(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+@pytest.fixture
+def in_the_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> box.Bundled:
+    """Put a backbone of one's own into the box, in place of what is there."""
+    path = tmp_path / "boxed.safetensors"
+    save(path)
+    entry = box.Bundled(
+        name="lensmith_test",
+        architecture=NAME,
+        path=path,
+        mean=(0.4, 0.4, 0.4),
+        std=(0.2, 0.2, 0.2),
+        input_size=64,
+        interpolation="bilinear",
+        licence="apache-2.0",
+        sha256="",
+    )
+    monkeypatch.setattr(box, "BUNDLED", (entry,))
+    return entry
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_offline_says_random_and_the_hub_is_not_asked(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(box, "BUNDLED", ())
     plan = plan_weights(settings, "resnet18")
     assert plan.source == "random"
     assert "no network" in plan.sentence
+    known = published(settings, "resnet18")
+    assert known is not None
+    from_hub = WeightsPlan(source="hub", name=known.name, sentence="")
     with pytest.raises(WeightsError, match="offline"):
-        hub_file(settings, "timm/resnet18.a1_in1k")
+        weights_file(settings, "resnet18", from_hub)
 
 
-def test_an_unreachable_hub_is_an_answer_within_the_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("empty_cache", "in_the_box")
+@pytest.mark.parametrize("preset", ["quick", "balanced", "best"])
+def test_without_network_a_run_that_leaves_it_open_takes_what_lensmith_ships(
+    settings: Settings, preset: str
 ) -> None:
-    # Nobody listens on port 9 of this machine.
-    monkeypatch.setattr("huggingface_hub.hf_hub_url", lambda repository, file: "http://127.0.0.1:9/x")
-    online = Settings(home=tmp_path, database_url="", hub_timeout=2.0)
-    assert plan_weights(online, "resnet18").source == "hub"
-    with pytest.raises(WeightsError, match="does not answer"):
-        hub_file(online, "timm/resnet18.a1_in1k")
+    choice = choose(settings, SPEC, SPEC.config.model_validate({"preset": preset}), train_images=1000)
+    assert (choice.backbone, choice.weights.source) == (NAME, "bundled")
+    assert choice.pretrained
+    assert "no network" in choice.weights.sentence and "come with Lensmith" in choice.weights.sentence
+    built = build(settings, choice.backbone, 3, choice.weights, choice.model_args)
+    assert built.weights.source == "bundled" and built.weights.name == "lensmith_test"
+    assert built.normalisation.mean == (0.4, 0.4, 0.4)
+
+
+@pytest.mark.usefixtures("empty_cache", "in_the_box")
+def test_the_hub_comes_before_the_box_unless_it_was_silent(settings: Settings) -> None:
+    online = replace(settings, offline=False)
+    config = ClassificationConfig(preset="balanced")
+    assert choose(online, SPEC, config).weights.source == "hub"
+    remember_hub(online, "The weights hub does not answer.")
+    choice = choose(online, SPEC, config)
+    assert choice.weights.source == "bundled"
+    assert choice.weights.sentence.startswith("The weights hub does not answer.")
+    named = choose(online, SPEC, ClassificationConfig(backbone="resnet18"))
+    assert named.backbone == "resnet18" and named.weights.source == "random"
+    remember_hub(online, "", {"timm/mobilenetv2_100.ra_in1k": 14_200_000})
+    assert "14 MB, licence apache-2.0" in choose(online, SPEC, config).weights.sentence
+
+
+@pytest.mark.usefixtures("empty_cache", "in_the_box")
+def test_an_old_silence_of_the_hub_is_forgotten(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    online = replace(settings, offline=False)
+    remember_hub(online, "The weights hub does not answer.", {"a": 1})
+    later = utc_now() + FRESH + timedelta(seconds=1)
+    monkeypatch.setattr("engine.models.hub_state.utc_now", lambda: later)
+    assert hub_state(online) == HubState(sizes={"a": 1})
+
+
+def test_the_box_can_be_named(settings: Settings, in_the_box: box.Bundled) -> None:
+    choice = choose(settings, SPEC, ClassificationConfig(weights="bundled", preset="balanced"))
+    assert (choice.backbone, choice.weights.name) == (in_the_box.architecture, in_the_box.name)
+    with pytest.raises(WeightsError, match="ships no weights for resnet18"):
+        choose(settings, SPEC, ClassificationConfig(weights="bundled", backbone="resnet18"))
+
+
+def test_a_run_s_own_model_can_be_the_start(settings: Settings) -> None:
+    folder = settings.runs / "0123456789ab" / "attempt-2" / "model"
+    folder.mkdir(parents=True)
+    state = save(folder / "model.safetensors")
+    about = {"architecture": NAME, "model_args": {}, "pretrained_cfg": {"input_size": [3, 48, 48]}}
+    (folder / "config.json").write_text(json.dumps(about))
+    asked = ClassificationConfig(weights="run:0123456789ab", preset="balanced")
+    with pytest.raises(NotFoundError, match="no model to start from"):
+        choose(settings, SPEC, asked)  # the run is still writing it
+    (folder / "classes.json").write_text("[]")
+    choice = choose(settings, SPEC, asked)
+    assert (choice.backbone, choice.weights.source, choice.image_size) == (NAME, "run", 48)
+    built = build(settings, choice.backbone, 7, choice.weights, choice.model_args)
+    assert torch.equal(built.model.state_dict()["conv1.0.weight"], state["conv1.0.weight"])
+    assert built.weights.name == "run:0123456789ab"
+
+
+@pytest.mark.parametrize("asked", ["run:../../etc", "run:", "weights:../x", "weights:"])
+def test_names_lead_nowhere_else(settings: Settings, asked: str) -> None:
+    with pytest.raises(NotFoundError):
+        choose(settings, SPEC, ClassificationConfig(weights=asked))

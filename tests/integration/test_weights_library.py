@@ -1,0 +1,187 @@
+"""Weights of one's own: taken in, recognised, listed, started from, taken along, removed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine.api import Lensmith
+from engine.contracts.jobs import JobInfo
+from engine.errors import ConflictError, InputError, NotFoundError, WeightsError
+from engine.models.catalog import write_catalog
+from engine.models.library import library_folder, list_imported
+from engine.models.weights_jobs import fetch_weights, import_weights, look
+from engine.tasks.classification.spec import SPEC, ClassificationConfig
+from engine.training.choices import choose
+from tests.training import make_settings
+from tests.work import FakeWork
+
+NAME = "test_resnet"
+KNOWN = ("test_resnet", "test_vit", "test_efficientnet", "resnet18")
+
+
+@pytest.fixture
+def lensmith(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lensmith]:
+    # A catalog of a few, so that a search among all of timm does not take the test's time.
+    monkeypatch.setattr("timm.list_models", lambda *_, **__: list(KNOWN))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    opened = Lensmith(make_settings(tmp_path / "home"))
+    yield opened
+    opened.close()
+
+
+def state(prefix: str = "", classes: int = 10) -> dict[str, torch.Tensor]:
+    torch.manual_seed(3)
+    model = timm.create_model(NAME, num_classes=classes)
+    return {prefix + name: value for name, value in model.state_dict().items()}
+
+
+def do(lensmith: Lensmith, job: JobInfo) -> dict[str, Any]:
+    """Run a queued import of weights in this process."""
+    with lensmith.database.read() as session:
+        from engine.storage.tables import JobRow
+
+        payload = session.get_one(JobRow, job.id).payload
+    folder = lensmith.settings.runs / job.id / "attempt-1"
+    return import_weights(FakeWork(lensmith.settings, lensmith.database, job.id, folder, payload=payload))
+
+
+def test_a_file_is_recognised_listed_started_from_and_removed(lensmith: Lensmith, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    save_file(state("module.backbone."), path)
+    done = do(lensmith, lensmith.weights.start_import(path, licence="MIT", mean=(0.1, 0.2, 0.3)))
+    assert done["start"] == "weights:mine"
+    (item,) = (entry for entry in lensmith.weights.list() if entry.source == "imported")
+    assert (item.id, item.backbone, item.licence, item.mean) == ("mine", NAME, "MIT", (0.1, 0.2, 0.3))
+    assert item.fit is not None
+    assert (item.fit.share, item.fit.prefix, item.fit.classes) == (1.0, "module.backbone.", 10)
+    choice = choose(lensmith.settings, SPEC, ClassificationConfig(weights=item.start))
+    assert (choice.backbone, choice.weights.source) == (NAME, "file")
+    assert "mine" in choice.weights.sentence
+    assert lensmith.weights.remove("mine") == item.bytes
+    assert list_imported(lensmith.settings) == ()
+    assert not (library_folder(lensmith.settings) / "mine").exists()
+    with pytest.raises(NotFoundError):
+        choose(lensmith.settings, SPEC, ClassificationConfig(weights=item.start))
+
+
+def test_a_folder_with_a_config_and_its_zip_come_back_equal(lensmith: Lensmith, tmp_path: Path) -> None:
+    folder = tmp_path / "My weights, of 2026"
+    folder.mkdir()
+    save_file(state(), folder / "model.safetensors")
+    about = {
+        "architecture": NAME,
+        "model_args": {"global_pool": "max"},
+        "input_size": [3, 96, 96],
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.25, 0.25, 0.25],
+        "interpolation": "bicubic",
+    }
+    (folder / "config.json").write_text(json.dumps(about))
+    done = do(lensmith, lensmith.weights.start_import(folder))
+    item = lensmith.weights.get(done["id"])
+    assert item.id == "my-weights-of-2026"
+    assert (item.model_args, item.input_size, item.std) == ({"global_pool": "max"}, 96, (0.25, 0.25, 0.25))
+    with pytest.raises(ConflictError, match="here already"):
+        do(lensmith, lensmith.weights.start_import(folder))
+    along = tmp_path / "along.zip"
+    shutil.copyfile(lensmith.weights.file(item.id).path, along)
+    lensmith.weights.remove(item.id)
+    again = lensmith.weights.get(do(lensmith, lensmith.weights.start_import(along, title="Back"))["id"])
+    same = ("backbone", "model_args", "input_size", "mean", "std", "sha256", "bytes")
+    assert [getattr(again, name) for name in same] == [getattr(item, name) for name in same]
+    tensors = load_file(library_folder(lensmith.settings) / again.id / "model.safetensors")
+    assert all(torch.equal(tensors[name], value) for name, value in state().items())
+
+
+def test_a_torch_file_of_an_upload_is_taken_in(lensmith: Lensmith, tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    torch.save({"state_dict": state("model."), "epoch": 7}, path)
+    upload = lensmith.datasets.begin_upload("net.pth", path.stat().st_size)
+    shutil.copyfile(path, lensmith.datasets.upload_path(upload.id))
+    with pytest.raises(ConflictError, match="not arrived"):
+        lensmith.weights.start_import(upload=upload.id)
+    lensmith.datasets.record_upload(upload.id, path.stat().st_size)
+    done = do(lensmith, lensmith.weights.start_import(upload=upload.id))
+    assert lensmith.weights.get(done["id"]).backbone == NAME
+
+
+def test_what_fits_nothing_leaves_nothing(lensmith: Lensmith, tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({"some.layer.weight": torch.zeros(3, 5)}, path)
+    with pytest.raises(WeightsError):
+        do(lensmith, lensmith.weights.start_import(path))
+    assert list_imported(lensmith.settings) == ()
+    with pytest.raises(WeightsError, match="run code"):
+        (tmp_path / "x.pkl").write_bytes(b"x")
+        lensmith.weights.start_import(tmp_path / "x.pkl")
+    with pytest.raises(InputError, match="no file or folder"):
+        lensmith.weights.start_import(tmp_path / "absent.safetensors")
+
+
+@pytest.mark.parametrize("members", [["a.txt"], ["a.safetensors", "b.safetensors"]])
+def test_a_zip_holds_one_weights_file(lensmith: Lensmith, tmp_path: Path, members: list[str]) -> None:
+    path = tmp_path / "w.zip"
+    save_file(state(), tmp_path / "w.safetensors")
+    with zipfile.ZipFile(path, "w") as archive:
+        for member in members:
+            archive.write(tmp_path / "w.safetensors", f"deep/{member}")
+    with pytest.raises(WeightsError, match=r"(no|several) weights files?"):
+        do(lensmith, lensmith.weights.start_import(path))
+
+
+def test_members_of_a_zip_stay_where_they_belong(lensmith: Lensmith, tmp_path: Path) -> None:
+    path = tmp_path / "w.zip"
+    save_file(state(), tmp_path / "w.safetensors")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(tmp_path / "w.safetensors", "../../../out.safetensors")
+    do(lensmith, lensmith.weights.start_import(path))
+    assert not list(tmp_path.rglob("../out.safetensors"))
+    outside = [found for found in tmp_path.rglob("out.safetensors") if "unpacked" not in found.parts]
+    assert outside == []
+
+
+def test_a_killed_import_does_not_count_and_can_be_repeated(lensmith: Lensmith, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    save_file(state(), path)
+    done = do(lensmith, lensmith.weights.start_import(path))
+    (library_folder(lensmith.settings) / done["id"] / "about.json").unlink()
+    assert list_imported(lensmith.settings) == ()
+    again = do(lensmith, lensmith.weights.start_import(path))
+    assert lensmith.weights.get(again["id"]).backbone == NAME
+
+
+def test_what_the_hub_says_is_written_down(lensmith: Lensmith, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = FakeWork(
+        lensmith.settings,
+        lensmith.database,
+        "job",
+        lensmith.settings.runs / "job",
+        payload={"backbone": "resnet18"},
+    )
+    assert "offline" in look(work)["problem"]
+    with pytest.raises(WeightsError, match="offline"):
+        fetch_weights(work)
+    with pytest.raises(InputError, match="No weights are published"):
+        write_catalog(work)
+        lensmith.weights.start_fetch("nothing_like_it")
+    assert lensmith.weights.start_fetch("resnet18").kind == "fetch-weights"
+
+
+def test_shipped_weights_stay(lensmith: Lensmith) -> None:
+    for item in lensmith.weights.list():
+        if item.source == "bundled":
+            with pytest.raises(ConflictError):
+                lensmith.weights.remove(item.id)
+    with pytest.raises(NotFoundError):
+        lensmith.weights.remove("nothing")
