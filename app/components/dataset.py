@@ -161,11 +161,11 @@ def facts(project: str, summary: DatasetSummary) -> None:
             "as the set brings it" if summary.splits_of_set else "drawn by Lensmith, even over the classes"
         )
         if summary.sizes:
-            typical, least, most = (
-                f"{w}\u00a0×\u00a0{h}"  # a size stays on one line
-                for w, h in (summary.sizes.median, summary.sizes.smallest, summary.sizes.largest)
+            typical, smallest, largest = (
+                f"{wide}\u00a0×\u00a0{high}"  # a size stays on one line
+                for wide, high in (summary.sizes.median, summary.sizes.smallest, summary.sizes.largest)
             )
-            st.caption(f"{typical}\u00a0px typical, {least} to {most}")
+            st.caption(f"{typical}\u00a0px typical, {smallest} to {largest}")
     report = client().datasets.import_report(project)
     if report is not None:
         import_card(report)
