@@ -161,8 +161,11 @@ def facts(project: str, summary: DatasetSummary) -> None:
             "as the set brings it" if summary.splits_of_set else "drawn by Lensmith, even over the classes"
         )
         if summary.sizes:
-            (w, h), (a, b), (c, d) = summary.sizes.median, summary.sizes.smallest, summary.sizes.largest
-            st.caption(f"{w} × {h} px typical, {a} × {b} to {c} × {d}")
+            typical, smallest, largest = (
+                f"{wide}\u00a0×\u00a0{high}"  # a size stays on one line
+                for wide, high in (summary.sizes.median, summary.sizes.smallest, summary.sizes.largest)
+            )
+            st.caption(f"{typical}\u00a0px typical, {smallest} to {largest}")
     report = client().datasets.import_report(project)
     if report is not None:
         import_card(report)

@@ -30,13 +30,7 @@ def import_card(report: ImportReport) -> None:
     """Draw the account of the last import; the table opens on demand."""
     with card("import", "Import"):
         st.markdown(f"{count(report.images, 'image')} taken in")
-        odd = [f"{report.repaired:,} repaired" if report.repaired else "", f"{report.skipped:,} skipped"]
-        st.caption(
-            f"Of {report.read:,} pictures and labels that were read: {report.kept:,} kept as they are, "
-            + ", ".join(filter(None, odd))
-            + (f"; {count(report.ignored, 'other file')} ignored" if report.ignored else "")
-            + f".  \n{plain(report.format_reason)}"
-        )
+        st.caption(f"{_account(report)}  \n{plain(report.format_reason)}")
         for note in report.notes:
             st.caption(plain(note))
         if report.issues_total:
@@ -44,6 +38,18 @@ def import_card(report: ImportReport) -> None:
                 if st.button("See each", key="see-issues", type="tertiary"):
                     issues_dialog(report)
                 st.link_button("Download CSV", issues_url(report.project), type="tertiary")
+
+
+def _account(report: ImportReport) -> str:
+    """Say what became of everything that was read; labels count beside their pictures."""
+    others = f" {count(report.ignored, 'other file')} ignored." if report.ignored else ""
+    read = f"{report.read:,} pictures and labels were read"
+    if report.kept == report.read:
+        return f"{read}, all kept as they are.{others}"
+    odd = [f"{number:,} {what}" for number, what in (
+        (report.kept, "kept as they are"), (report.repaired, "repaired"), (report.skipped, "skipped"),
+    ) if number]  # fmt: skip
+    return f"{read}: {', '.join(odd)}.{others}"
 
 
 @st.dialog("What was repaired or skipped", width="large")

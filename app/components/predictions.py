@@ -24,6 +24,9 @@ MOST_FILES: Final = 32
 """How many pictures are asked about at once."""
 MOST_AT_FIRST: Final = 60
 SHOWN_CLASSES: Final = 6
+SHOWN_OF_MANY: Final = 3
+MANY: Final = 4
+"""From so many pictures on, each has fewer bars, so that the next one is near."""
 TYPES: Final = ["jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff", "gif"]
 WAYS: Final = {"upload": "upload", "camera": "camera", "paste": "paste", "set": "from the set"}
 ANSWERED: Final = "try-answered"
@@ -151,12 +154,13 @@ def _fingerprint(files: Sequence[NamedBytes]) -> str:
 
 def answers(files: Sequence[FilePrediction], names: Sequence[str]) -> None:
     """Draw what the model said of each picture beside it."""
+    rows = SHOWN_CLASSES if len(files) < MANY else SHOWN_OF_MANY
     for n, file in enumerate(files):
         with card(f"answer-{n}"):
-            _answer(file, names, n)
+            _answer(file, names, n, rows)
 
 
-def _answer(file: FilePrediction, names: Sequence[str], n: int) -> None:
+def _answer(file: FilePrediction, names: Sequence[str], n: int, rows: int) -> None:
     left, right = st.columns([1, 1.5])
     if file.error:
         st.markdown(f"**{plain(file.file)}**: {plain(file.error)}")
@@ -170,8 +174,8 @@ def _answer(file: FilePrediction, names: Sequence[str], n: int) -> None:
         time = f" · {file.milliseconds:.0f} ms" if file.milliseconds is not None else ""
         st.caption(f"{100 * best.score:.1f} % sure{time} · {plain(file.file)}")
         place = {name: i for i, name in enumerate(names)}
-        rows = [
+        shares = [
             Bar(p.label, p.score, f"{100 * p.score:.1f} %", theme.class_color(place.get(p.label, 0)))
-            for p in file.predictions[:SHOWN_CLASSES]
+            for p in file.predictions[:rows]
         ]
-        bars(rows, key=f"answer-bars-{n}")
+        bars(shares, key=f"answer-bars-{n}")

@@ -50,7 +50,8 @@ def preset_cards(options: TrainOptions, again: PresetInfo | None = None) -> Pres
     They are one group of radio buttons that looks like cards: arrow keys walk it, and a screen reader says
     which one is chosen.
     """
-    presets = {preset.name: preset for preset in ((*((again,) if again else ()), *options.presets))}
+    offered = options.presets if again is None else (again, *options.presets)
+    presets = {preset.name: preset for preset in offered}
     chosen = state.here().preset or (AGAIN if again else options.recommended)
     chosen = chosen if chosen in presets else next(iter(presets))
     st.session_state[PICKED] = chosen  # the address decides, also after a refresh and after going back

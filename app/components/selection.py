@@ -54,7 +54,7 @@ def _bar(project: str, summary: DatasetSummary, chosen: int, key: str, out: bool
         key=f"{key}-class",
         label_visibility="collapsed",
         width=134,
-        placeholder=f"Class of {chosen:,}" if chosen else "Change class",
+        placeholder="Change class",
         format_func=lambda i: names.get(i, i),
         accept_new_options=True,
         help="Choose a class, or type the name of a new one.",

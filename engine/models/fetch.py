@@ -49,21 +49,29 @@ def fetch(settings: Settings, published: Published, progress: Progress, check_st
     answer or falls silent for ``settings.hub_timeout`` seconds, does not have the file, sends wrong bytes,
     or the disk is too small. A later call starts cleanly.
     """
-    with alone(published.name, check_stop):
-        here = cached(published)
-        if here is not None:
-            if agrees(here, _checksum(here, published)):
-                return here
-            here.resolve().unlink()
-            here.unlink(missing_ok=True)
-        if _is_offline(settings):
-            damaged = "" if here is None else " The damaged file in the cache was removed."
-            raise WeightsError(
-                f"The weights {published.name} are not on this machine, and Lensmith is offline.{damaged}",
-                HINT,
-            )
-        watch = Watch(settings, published.name, progress, check_stop)
-        return _from_hub(watch, published) if published.repository else _from_address(watch, published)
+    here = cached(published)
+    if here is not None and agrees(here, _checksum(here, published)):
+        return here  # without the lock: a cache may be shared and only readable
+    try:
+        with alone(published.name, check_stop):
+            return _fetch_alone(Watch(settings, published.name, progress, check_stop), published)
+    except OSError as error:
+        raise WeightsError(f"The weights {published.name} cannot be stored: {error}.", HINT) from error
+
+
+def _fetch_alone(watch: Watch, published: Published) -> Path:
+    here = cached(published)  # another process may have fetched them meanwhile
+    if here is not None:
+        if agrees(here, _checksum(here, published)):
+            return here
+        here.resolve().unlink()
+        here.unlink(missing_ok=True)
+    if _is_offline(watch.settings):
+        damaged = "" if here is None else " The damaged file in the cache was removed."
+        raise WeightsError(
+            f"The weights {published.name} are not on this machine, and Lensmith is offline.{damaged}", HINT
+        )
+    return _from_hub(watch, published) if published.repository else _from_address(watch, published)
 
 
 def ask(settings: Settings, published: Published) -> Published:

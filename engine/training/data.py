@@ -110,8 +110,8 @@ class Normaliser:
         self._format = torch_format(memory_format)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Normalise (N, 3, H, W) on the 0 to 1 scale."""
-        return images.sub(self._mean).div_(self._std).contiguous(memory_format=self._format)
+        """Normalise (N, 3, H, W) on the 0 to 1 scale, in place; returned in the model's memory format."""
+        return images.sub_(self._mean).div_(self._std).contiguous(memory_format=self._format)
 
 
 def torch_format(name: str) -> torch.memory_format:

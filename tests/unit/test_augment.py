@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 from torchvision.transforms import v2
 
 from engine.augment.batch import (
@@ -17,6 +18,7 @@ from engine.augment.batch import (
     apply_to_points,
     augment,
     sample_affine,
+    sample_color,
 )
 
 
@@ -82,6 +84,17 @@ def test_points_follow_the_picture(seed: int, x_share: float, y_share: float) ->
     assert (centre - moved).abs().max() < 0.25
 
 
+def test_the_warp_is_torchs_affine_grid() -> None:
+    height, width = 12, 20
+    images = pictures(8, height, width)
+    matrix = sample_affine(8, height, width, EVERYTHING, generator())
+    to_px = torch.tensor([[width / 2, 0, width / 2], [0, height / 2, height / 2], [0, 0, 1.0]])
+    theta = (torch.linalg.inv(to_px) @ torch.linalg.inv(matrix) @ to_px)[:, :2]
+    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+    expected = functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    torch.testing.assert_close(apply_to_images(images, matrix), expected, atol=1e-4, rtol=0)
+
+
 def test_the_same_seed_gives_the_same_batch_and_another_seed_another() -> None:
     images = pictures()
     first, again, other = (augment(images, EVERYTHING, generator(seed)) for seed in (1, 1, 2))
@@ -100,3 +113,16 @@ def test_colour_agrees_with_torchvision(kind: str, factor: float) -> None:
     expected = getattr(v2.functional, f"adjust_{kind}")(images, factor)
     # torchvision rounds the luma weights to four digits
     torch.testing.assert_close(apply_color(images, ColorFactors(**factors)), expected, atol=1e-3, rtol=0)
+
+
+def test_one_colour_matrix_is_brightness_then_saturation_then_contrast() -> None:
+    images = pictures(6)
+    factors = sample_color(6, 0.5, generator())
+    weights = torch.tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
+    bright = images * factors.brightness
+    luma = (bright * weights).sum(dim=1, keepdim=True)
+    saturated = luma + (bright - luma) * factors.saturation
+    mean = luma.mean(dim=(2, 3), keepdim=True)
+    expected = (mean + (saturated - mean) * factors.contrast).clamp(0, 1)
+    torch.testing.assert_close(apply_color(images, factors), expected, atol=1e-6, rtol=0)
+    assert ((expected == 0) | (expected == 1)).any()

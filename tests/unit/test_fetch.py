@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -197,7 +198,7 @@ def test_a_name_that_is_never_found_is_given_up(
     for call in ("fetch", "ask"):
         reply = fetcher(call, published, names_hang=True, timeout=SHORT)
         assert reply["kind"] == "WeightsError"
-        assert "does not answer" in reply["error"]
+        assert "nothing came for 1 s" in reply["error"]
     check_next_try(fetcher, hub, published, content)
 
 
@@ -237,6 +238,27 @@ def test_a_damaged_file_in_the_cache_is_fetched_anew(
     reply = fetcher("fetch", published, offline=True)
     assert "damaged file in the cache was removed" in reply["error"]
     check_next_try(fetcher, hub, published, content)
+
+
+def test_a_cache_that_cannot_be_written_is_still_read(
+    hub: StandInHub, published: Published, content: bytes, tmp_path: Path
+) -> None:
+    fetcher = Fetcher(tmp_path, hub.address)
+    try:
+        path = fetcher("fetch", published)["value"]
+        # In the way of the locks, for root as well: a file where a folder should be, and the reverse.
+        if published.repository:
+            shutil.rmtree(fetcher.hub / ".locks")
+            (fetcher.hub / ".locks").write_bytes(b"")
+        else:
+            lock = fetcher.checkpoints / f".{published.file}.lock"
+            lock.unlink(missing_ok=True)
+            lock.mkdir()
+        assert fetcher("fetch", published)["value"] == path
+        Path(path).unlink()
+        assert "cannot be stored" in fetcher("fetch", published)["error"]
+    finally:
+        fetcher.kill()
 
 
 def test_a_killed_download_is_survived(
