@@ -23,13 +23,15 @@ from engine.settings import Settings
 from engine.storage.blobs import write_atomic
 
 FORMAT = 3
+LIBRARIES = ("timm", "segmentation-models-pytorch", "torchvision")
 _MODELS = TypeAdapter(tuple[ModelInfo, ...])
 _DEVICES = TypeAdapter(tuple[DeviceInfo, ...])
 
 
 def catalog_path(settings: Settings) -> Path:
-    """Return where the catalog of the installed timm is, or would be."""
-    return settings.cache / f"catalog-{FORMAT}-timm{version('timm')}.json"
+    """Return where the catalog of the installed libraries is, or would be."""
+    made_with = "-".join(f"{name}{version(name)}" for name in LIBRARIES)
+    return settings.cache / f"catalog-{FORMAT}-{made_with}.json"
 
 
 def machine_path(settings: Settings) -> Path:

@@ -247,5 +247,6 @@ def hub_environment(settings: Settings) -> dict[str, str]:
         "HF_HUB_ETAG_TIMEOUT": seconds,
         "HF_HUB_DOWNLOAD_TIMEOUT": seconds,
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_XET": "1",
     }
     return {**limits, "HF_HUB_OFFLINE": "1"} if settings.offline else limits
