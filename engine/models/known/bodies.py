@@ -11,6 +11,7 @@ from typing import Any, Literal
 import timm
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from engine.errors import InputError
 from engine.models.backbones import classifier_names, classifier_prefixes, create
@@ -38,6 +39,16 @@ class Body:
 
     shapes: dict[str, tuple[int, ...]]
     classifier: tuple[str, ...]
+
+
+class _RealRows(TorchFunctionMode):
+    """Keeps ``torch.linspace`` on the CPU: smp's Mix Transformers read their drop rates from one."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        own = {"device": "cpu"} if func is torch.linspace else {}
+        return func(*args, **{**(kwargs or {}), **own})
 
 
 def library_of(architecture: str) -> tuple[Library, str]:
@@ -88,8 +99,7 @@ def build_body(architecture: str, model_args: Mapping[str, Any] | None = None) -
     """
     library, name = library_of(architecture)
     args = dict(model_args or {})
-    # The Mix Transformers compute their drop rates with tensors, so they need a device that computes.
-    with torch.device("cpu" if name.startswith("mit_") else "meta"):
+    with torch.device("meta"):
         if library == "timm":
             model = create(name, _CLASSES, args)
             return body_of(model, classifier_names(model))
@@ -113,7 +123,8 @@ def body_of(model: nn.Module, classifier: tuple[str, ...]) -> Body:
 def _smp_body(name: str) -> Body:
     from segmentation_models_pytorch.encoders import get_encoder
 
-    return body_of(get_encoder(name, weights=None), ())
+    with _RealRows():
+        return body_of(get_encoder(name, weights=None), ())
 
 
 def _torchvision_body(name: str) -> Body:
