@@ -61,6 +61,12 @@ class WeightsError(InputError):
     """A weights file does not fit the model, or is of a kind that could run code."""
 
 
+class HubError(WeightsError):
+    """Published weights cannot be fetched; a person chooses what a run starts from instead."""
+
+    flag = "no-hub"
+
+
 class QuestionError(InputError):
     """The import needs a decision from a person; ``flag`` names the option that answers it."""
 

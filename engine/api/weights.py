@@ -14,18 +14,22 @@ from engine.api.uploads import Uploads
 from engine.contracts.files import ServedFile
 from engine.contracts.jobs import JobInfo
 from engine.contracts.models import ModelInfo
-from engine.contracts.weights import WeightsItem
+from engine.contracts.weights import HubAnswer, WeightsItem
 from engine.errors import ConflictError, InputError, NotFoundError
 from engine.jobs import queue
 from engine.models import bundled as box
 from engine.models.catalog import read_catalog
 from engine.models.hub_cache import CachedWeights, cached_items, remove_cached
+from engine.models.hub_state import hub_state
 from engine.models.library import Imported, imported, list_imported, remove
 from engine.models.published import published
 from engine.models.weights import IMPORTED, check_model_args
 from engine.models.weights_file import CONFIG_FILE, check_file, read_config
 from engine.storage.database import Database
 from engine.storage.tables import JobRow, RunRow
+
+
+SMALLEST_INPUT, LARGEST_INPUT = 16, 2048
 
 
 class ImportSettings(TypedDict, total=False):
@@ -95,6 +99,7 @@ class Weights:
         Raises ``InputError`` when there is nothing to take, ``WeightsError`` for a kind that is not opened.
         """
         check_model_args(choices.get("model_args", {}))
+        _check_scale(choices)
         path, name = self._source(source, upload)
         if not (path.is_dir() or Path(name).suffix.lower() == ".zip" or upload):
             check_file(self.database.settings, path)
@@ -119,6 +124,15 @@ class Weights:
             return
         with self.database.write() as session:
             queue.enqueue_single(session, "look", {"backbone": backbone})
+
+    def hub(self) -> HubAnswer:
+        """Return whether the hub may be asked, is being asked, and whether it answered lately."""
+        settings = self.database.settings
+        return HubAnswer(
+            offline=settings.offline,
+            asking=any(job.kind == "look" for job in self.jobs.active()),
+            problem=hub_state(settings).problem,
+        )
 
     def remove(self, item: str) -> int:
         """Take weights off this machine and return the bytes freed.
@@ -146,6 +160,30 @@ class Weights:
         return ServedFile(
             path=path, media_type="application/zip", name=f"{entry.id}.zip", etag=entry.sha256[:24]
         )
+
+
+def _check_scale(choices: ImportSettings) -> None:
+    """Raise ``InputError`` for a normalisation or size that no image could have."""
+    for name in ("mean", "std"):
+        if name in choices and not _three_shares(choices.get(name)):
+            raise InputError(
+                f"“{name}” is three numbers from 0 to 1, one for each channel.",
+                "Write them like 0.485, 0.456, 0.406.",
+            )
+    if 0 in choices.get("std", ()):
+        raise InputError("“std” cannot be 0.", "Write it like 0.229, 0.224, 0.225.")
+    size = choices.get("input_size")
+    if size is not None and not (isinstance(size, int) and SMALLEST_INPUT <= size <= LARGEST_INPUT):
+        raise InputError(f"“input_size” is from {SMALLEST_INPUT} to {LARGEST_INPUT} px.", "Change the size.")
+
+
+def _three_shares(numbers: Any) -> bool:
+    """Say whether these are three numbers from 0 to 1; the command line hands on whatever was typed."""
+    return (
+        isinstance(numbers, list | tuple)
+        and len(numbers) == 3
+        and all(isinstance(n, int | float) and 0 <= n <= 1 for n in numbers)
+    )
 
 
 def _of_bundled(entry: box.Bundled) -> WeightsItem:

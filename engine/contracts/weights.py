@@ -44,6 +44,17 @@ class WeightsFit(Record):
     notes: tuple[str, ...] = ()
 
 
+class HubAnswer(Record):
+    """What is known of the hub: ``offline`` by setting; ``asking`` while a look at it is under way.
+
+    ``problem`` is a sentence when it did not answer lately, else "".
+    """
+
+    offline: bool
+    asking: bool
+    problem: str = ""
+
+
 class WeightsItem(Record):
     """Weights on this machine.
 

@@ -8,7 +8,7 @@ import sqlite3
 from sqlalchemy.exc import OperationalError
 
 from engine.contracts.jobs import Problem
-from engine.errors import LensmithError, QuestionError
+from engine.errors import HubError, LensmithError, QuestionError
 from engine.jobs.kinds import JobKind
 
 DISK_FULL = "disk_full"
@@ -31,7 +31,7 @@ def no_room(error: BaseException) -> bool:
 def problem_of(error: Exception, kind: JobKind) -> Problem:
     """Say for a person what an error of a job means and what to do about it."""
     if isinstance(error, LensmithError):
-        flag = error.flag if isinstance(error, QuestionError) else ""
+        flag = error.flag if isinstance(error, QuestionError | HubError) else ""
         return Problem(message=error.message, hint=error.hint, flag=flag)
     if isinstance(error, MemoryError):
         return Problem(

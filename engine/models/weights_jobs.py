@@ -37,8 +37,8 @@ def fetch_weights(work: Work) -> dict[str, Any]:
     known = _published(work.settings, str(work.payload["backbone"]))
 
     def tell(done: int, total: int | None) -> None:
-        share = done / total if total else None
-        work.progress(share, f"{done / 1e6:.1f} MB")
+        whole = f" of {total / 1e6:.1f}" if total else ""
+        work.progress(done / total if total else None, f"{known.name}: {done / 1e6:.1f}{whole} MB")
 
     work.progress(None, f"Asking for {known.name}")
     path = fetch(work.settings, known, tell, work.check_stop)

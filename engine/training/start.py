@@ -10,7 +10,7 @@ import torch
 
 from engine.contracts.jobs import Work
 from engine.datasets.preprocessing import Preprocessing
-from engine.errors import InputError, WeightsError
+from engine.errors import HubError, InputError, WeightsError
 from engine.models.backbones import Built, Normalisation, build, freeze, linear_classifier
 from engine.models.devices import choose_device
 from engine.models.hub_state import remember_hub
@@ -124,7 +124,7 @@ def _without_hub(order: Order, choice: Choice, error: WeightsError, train_images
     again = choose(work.settings, order.spec, config, train_images)
     if config.backbone == "auto" or again.weights.source == "bundled":
         return again
-    raise WeightsError(
+    raise HubError(
         error.message,
         f"Choose: the weights that come with Lensmith (backbone auto), {choice.backbone} from random numbers "
         "(weights random), a weights file of yours, or try again when the network is back.",

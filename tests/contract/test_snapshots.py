@@ -14,6 +14,7 @@ from engine.api.models import Models
 from engine.api.projects import Projects
 from engine.api.results import Results
 from engine.api.runs import Runs
+from engine.api.weights import Weights
 from engine.tasks.registry import TASKS
 
 HERE = Path(__file__).parent / "snapshots"
@@ -42,7 +43,7 @@ def _signatures(cls: type) -> list[str]:
 
 def test_facade_signatures() -> None:
     lines = []
-    for cls in (Lensmith, Projects, Datasets, Runs, Results, Models, Jobs):
+    for cls in (Lensmith, Projects, Datasets, Runs, Results, Models, Weights, Jobs):
         lines += _signatures(cls)
     _check("facade.txt", "\n".join(lines) + "\n")
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from engine.api import Lensmith
 from engine.contracts.jobs import JobInfo
 from engine.errors import ConflictError, InputError, NotFoundError, WeightsError
 from engine.models.catalog import write_catalog
+from engine.models.hub_state import remember_hub
 from engine.models.library import library_folder, list_imported
 from engine.models.weights_jobs import fetch_weights, import_weights, look
 from engine.tasks.classification.spec import SPEC, ClassificationConfig
@@ -114,6 +116,28 @@ def test_a_torch_file_of_an_upload_is_taken_in(lensmith: Lensmith, tmp_path: Pat
     lensmith.datasets.record_upload(upload.id, path.stat().st_size)
     done = do(lensmith, lensmith.weights.start_import(upload=upload.id))
     assert lensmith.weights.get(done["id"]).backbone == NAME
+
+
+@pytest.mark.parametrize(
+    "choices", [{"mean": (123.7, 116.8, 103.9)}, {"mean": "abc"}, {"std": (0.2, 0.2)}, {"input_size": "1"}]
+)
+def test_a_normalisation_that_no_image_has_is_refused(
+    lensmith: Lensmith, tmp_path: Path, choices: Any
+) -> None:
+    path = tmp_path / "mine.safetensors"
+    save_file(state(), path)
+    with pytest.raises(InputError):
+        lensmith.weights.start_import(path, **choices)
+    assert lensmith.jobs.active() == ()
+
+
+def test_the_hub_is_said_to_be_asked_and_not_to_answer(lensmith: Lensmith) -> None:
+    lensmith.database.settings = replace(lensmith.settings, offline=False)
+    assert not lensmith.weights.hub().asking
+    lensmith.weights.look(NAME)
+    assert lensmith.weights.hub().asking
+    remember_hub(lensmith.settings, "Nobody answers.")
+    assert lensmith.weights.hub().problem == "Nobody answers."
 
 
 def test_what_fits_nothing_leaves_nothing(lensmith: Lensmith, tmp_path: Path) -> None:
