@@ -36,17 +36,22 @@ class Models:
         self.database = database
         self.jobs = jobs
 
-    def catalog(self, query: str = "", recommended: bool = False, limit: int = 50) -> tuple[ModelInfo, ...]:
+    def catalog(
+        self, query: str = "", recommended: bool = False, limit: int = 50, task: str | None = None
+    ) -> tuple[ModelInfo, ...]:
         """Return backbones whose name or family contains ``query``; recommended ones come first.
 
-        Only the short list until the first worker has written the catalog (see ``catalog_written``).
+        ``task`` leaves out what that task cannot build. There is only the short list until the first worker
+        has written the catalog (see ``catalog_written``).
         """
         words = query.lower().split()
+        libraries = get_task(task).libraries if task else None
         found = [
             model
             for model in read_catalog(self.database.settings)
             if all(word in f"{model.name} {model.family}".lower() for word in words)
             and (model.recommended or not recommended)
+            and (libraries is None or model.library in libraries)
         ]
         found.sort(key=lambda model: (not model.recommended,))
         return tuple(found[:limit])

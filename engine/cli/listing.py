@@ -39,12 +39,13 @@ def models(
     if not lensmith.models.catalog_written and not no_worker:
         ensure_worker(lensmith)
         follow(lensmith, lensmith.jobs.enqueue("catalog", {}).id, "catalog")
-    rows = lensmith.models.catalog(query, limit=limit)
+    rows = lensmith.models.catalog(query, limit=limit, task=task)
     if as_json:
         answer(
             [
                 {
                     "name": m.name,
+                    "library": m.library,
                     "family": m.family,
                     "parameters": m.parameters,
                     "input_size": m.input_size,

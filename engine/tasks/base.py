@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.contracts.datasets import LabelKind
+from engine.contracts.models import Library
 from engine.contracts.training import TrainingConfig
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class TaskSpec:
     """One task. ``metrics[0]`` is the headline; ``monitor`` picks the best checkpoint.
 
     ``labels`` says for people what is learnt, ``label_kind`` which dataset formats can bring it.
+    ``libraries`` are those whose backbones it can build.
     """
 
     name: str
@@ -45,6 +47,7 @@ class TaskSpec:
     learner: str
     report: str
     minimum_classes: int = 2
+    libraries: tuple[Library, ...] = ("timm",)
 
 
 @dataclass(frozen=True)

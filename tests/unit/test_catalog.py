@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,10 @@ import torchvision
 from segmentation_models_pytorch.encoders import encoders
 from timm.models._builder import _resolve_pretrained_source
 
+from engine.api import Lensmith
 from engine.contracts.models import ModelInfo, WeightsInfo
 from engine.models.backbones import classifier_names, create, freeze, stages, training_mode
-from engine.models.catalog import find_model, read_catalog, read_devices, write_catalog
+from engine.models.catalog import catalog_path, find_model, read_catalog, read_devices, write_catalog
 from engine.models.hub_cache import (
     HUB_FILE,
     cached_file,
@@ -195,3 +197,18 @@ def test_freezing_opens_the_last_stages_and_keeps_frozen_batch_norm_still() -> N
     after = model.state_dict()
     assert torch.equal(before["layer2.0.bn1.running_mean"], after["layer2.0.bn1.running_mean"])
     assert not torch.equal(before["layer3.0.bn1.running_mean"], after["layer3.0.bn1.running_mean"])
+
+
+def test_a_task_is_shown_what_it_can_build(tmp_path: Path) -> None:
+    lensmith = Lensmith(make_settings(tmp_path / "home"))
+    none = WeightsInfo(source="none")
+    listed = [
+        ModelInfo(name=name, library=library, family="", parameters=None, input_size=224, weights=none)
+        for name, library in (("resnet18", "timm"), ("smp/resnet34", "smp"))
+    ]
+    path = catalog_path(lensmith.settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([model.model_dump(mode="json") for model in listed]))
+    assert [model.name for model in lensmith.models.catalog("resnet")] == ["resnet18", "smp/resnet34"]
+    assert [model.name for model in lensmith.models.catalog("resnet", task="classification")] == ["resnet18"]
+    lensmith.close()
