@@ -13,7 +13,7 @@ from engine.settings import Settings
 def run_benchmarks(
     settings: Settings, names: Sequence[str], say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """Run the named benchmarks (all when none is named) and return one row each.
+    """Run the named benchmarks (when none is named, all that need no data) and return one row each.
 
     A row is ``{name, kind, ratio, goal, unit, load, note}``. Work happens in a workspace of its own that is
     removed afterwards. Raises ``InputError`` for an unknown name.
@@ -23,7 +23,7 @@ def run_benchmarks(
     if unknown:
         raise InputError(f"There is no benchmark “{unknown[0]}”.", f"Known: {', '.join(known)}.")
     rows = []
-    for name in names or known:
+    for name in names or [name for name, entry in known.items() if not entry.needs_data]:
         say(f"{name}: {known[name].sentence} ...")
         rows.append(known[name].run(settings))
     return rows

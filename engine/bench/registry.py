@@ -6,17 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from engine.bench import house, intake, learning
+from engine.bench import box_runs, house, intake, learning
 from engine.settings import Settings
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark: what it compares, and the code that measures it."""
+    """A benchmark: what it compares, and the code that measures it.
+
+    ``needs_data``: it works on real sets that are not in the project, so it runs only when it is named.
+    """
 
     name: str
     sentence: str
     run: Callable[[Settings], dict[str, Any]]
+    needs_data: bool = False
 
 
 BENCHMARKS: tuple[Benchmark, ...] = (
@@ -28,4 +32,8 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     Benchmark("import", "import against plain Pillow decoding in two processes", intake.import_speed),
     Benchmark("import-time", "`import engine.api` against bare Python", house.facade_import),
     Benchmark("first-page", "from `lensmith up` to the first page", house.first_page),
+    Benchmark("box", "linear probes: the box, random and ImageNet weights", box_runs.probes, needs_data=True),
+    Benchmark(
+        "box-fine-tune", "fine-tuning for 3 min: the box, random", box_runs.fine_tuning, needs_data=True
+    ),
 )
