@@ -7,7 +7,7 @@ from typing import Final
 import streamlit as st
 
 from app import theme
-from app.components.page import show_problem
+from app.components.page import SCREEN, plain_head, show_problem
 from app.components.sidebar import sidebar
 from engine.errors import LensmithError
 
@@ -35,10 +35,12 @@ def main() -> None:
         for name, title in PAGES
     ]
     page = st.navigation(pages, position="hidden")
+    st.session_state[SCREEN] = dict(PAGES)[page.url_path or "home"]
     try:
         sidebar(page.url_path or "home")
         page.run()
     except LensmithError as problem:
+        plain_head()
         show_problem(problem)
 
 

@@ -18,10 +18,13 @@ from engine.contracts.runs import RunDetail
 from engine.errors import LensmithError, NotFoundError
 
 FAILED: Final = "failed"
+SCREEN: Final = "screen"
+"""The title of the screen until its head is drawn; then empty."""
 
 
 def head(title: str, sentence: str = "") -> DeltaGenerator:
     """Draw title and sentence (both Markdown); returns the place at the right for buttons."""
+    st.session_state[SCREEN] = ""
     with st.container(horizontal=True, vertical_alignment="top", key="head"):
         with st.container(gap=None, width="stretch", key="head-text"):
             st.title(title, anchor=False)
@@ -34,6 +37,12 @@ def head(title: str, sentence: str = "") -> DeltaGenerator:
     if failed is not None:
         show_problem(failed)
     return actions
+
+
+def plain_head() -> None:
+    """Draw the head of a screen that cannot say more, unless it has one."""
+    if title := st.session_state.get(SCREEN):
+        head(title)
 
 
 def card(key: str, title: str = "", note: str = "", *, fill: bool = False) -> DeltaGenerator:
@@ -112,6 +121,7 @@ def project() -> ProjectSummary:
     """Return the project that the address names (or the last one seen); without one, ends the screen."""
     wanted = state.here().project or state.last_project()
     if wanted is None:
+        plain_head()
         with empty("No project is open", "Choose one on Home, or make a new one from your pictures."):
             st.page_link("views/home.py", label="Go to Home")
         st.stop()

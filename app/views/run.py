@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import state
 from app.components.formats import plain
-from app.components.page import empty, head, live, project, run_here
+from app.components.page import empty, head, live, plain_head, project, run_here
 from app.components.run_actions import actions, ending
 from app.components.run_progress import (
     SECONDS,
@@ -16,6 +16,7 @@ from app.components.run_progress import (
     words_card,
 )
 from app.components.run_words import STATES, began, details, is_moving, what_learns
+from app.components.weights_choice import hub_choices
 from app.engine_client import client
 
 
@@ -25,6 +26,7 @@ def show() -> None:
         project()
     run = run_here()
     if run is None:
+        plain_head()
         with empty("No run is open", "Choose one in the list."):
             st.page_link("views/runs.py", label="Go to Runs")
         return
@@ -34,6 +36,7 @@ def show() -> None:
     with head(f"Run {run.number} · {STATES[run.state]}", sentence):
         actions(run)
     ending(run)
+    hub_choices(run)
 
     def part() -> None:
         now = client().runs.live(run.id)

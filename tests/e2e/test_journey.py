@@ -60,6 +60,7 @@ def test_from_a_zip_to_a_model(house: House, browser_page: Page, tmp_path: Path)
     page.get_by_text("120 images · 3 classes").wait_for(timeout=60_000)
     assert "/data?" in page.url
     hand.click(hand.button("Train"))
+    _the_presets_are_radio_buttons(page)
     hand.click(hand.button("Train model"))
     see = hand.button("See results")
     see.wait_for(timeout=LEARNING)
@@ -71,8 +72,34 @@ def test_from_a_zip_to_a_model(house: House, browser_page: Page, tmp_path: Path)
     _the_address_survives_a_refresh(page)
     _a_cell_opens_its_images_and_they_can_be_corrected(page, hand)
     _the_bundle_runs(page, hand, tmp_path)
+    _a_card_on_home_is_one_tab_stop_and_its_menu(page, house)
     # Streamlit first asks for two of its own addresses below the page's path, and takes the 404 as an answer.
     assert [line for line in page.problems if "404" not in line] == []  # type: ignore[attr-defined]
+
+
+def _the_presets_are_radio_buttons(page: Page) -> None:
+    quick, balanced = (page.get_by_role("radio", name=re.compile(name)) for name in ("^Quick", "^Balanced"))
+    quick.wait_for(state="attached")
+    assert quick.is_checked()
+    quick.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**preset=balanced**")
+    assert balanced.is_checked()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url("**preset=quick**")
+
+
+def _a_card_on_home_is_one_tab_stop_and_its_menu(page: Page, house: House) -> None:
+    page.goto(house.url)
+    card = page.locator("[class*='st-key-cardlink']").first
+    card.locator(".cover img").first.wait_for()
+    card.get_by_role("button", name=re.compile("^Options")).wait_for()
+    card.get_by_role("link").focus()
+    stops = 0
+    while card.evaluate("card => card.contains(document.activeElement)"):
+        stops += 1
+        page.keyboard.press("Tab")
+    assert stops == 2
 
 
 def _the_address_survives_a_refresh(page: Page) -> None:

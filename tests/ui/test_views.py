@@ -43,6 +43,7 @@ def test_without_a_project_leads_home(open_screen: Open, screen: str) -> None:
     test = open_screen(screen, FakeFacade())
     assert not test.exception
     assert "No project is open" in words(test) or "No run is open" in words(test)
+    assert len(test.title) == 1
 
 
 @pytest.mark.parametrize("screen", WITH_PROJECT)
@@ -50,6 +51,7 @@ def test_a_project_that_is_gone_is_a_sentence(open_screen: Open, screen: str) ->
     test = open_screen(screen, FakeFacade(), project="nope", run="nope")
     assert not test.exception
     assert "does not exist" in words(test)
+    assert len(test.title) == 1
 
 
 def test_home_without_projects_welcomes(open_screen: Open) -> None:
