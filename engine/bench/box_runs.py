@@ -13,7 +13,7 @@ from engine.bench.workspace import bench_workspace
 from engine.contracts.jobs import JobState
 from engine.errors import InputError, RunError
 from engine.models.bundled import BUNDLED, Bundled
-from engine.models.weights import read_config
+from engine.models.weights_file import read_config
 from engine.settings import Settings
 
 YARDSTICK = Path("weights") / "mobilenetv2_100_imagenet" / "model.safetensors"

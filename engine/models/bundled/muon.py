@@ -18,8 +18,8 @@ def orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
     """
     a, b, c = COEFFICIENTS
     turned = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if turned else matrix
-    x = x / (x.norm() + 1e-7)
+    x: torch.Tensor = matrix.T if turned else matrix
+    x = x / x.norm().add(1e-7)
     for _ in range(steps):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x

@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from torch import nn
 from torch.nn import functional
 
 from engine.models.bundled.views import Views, chunks
@@ -25,7 +25,7 @@ BATCH = 64
 class Teacher:
     """A frozen network, its normalisation, and which of its stages answer beside features and logits."""
 
-    model: nn.Module
+    model: Any
     mean: torch.Tensor
     std: torch.Tensor
     stages: tuple[int, int]
@@ -35,9 +35,9 @@ class Teacher:
         """Answer for (N, 3, H, W) views in [0, 1]: pooled (N, D), logits (N, K), two maps (N, C, G, G)."""
         images = ((views - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
-            final, maps = self.model.forward_intermediates(images, indices=list(self.stages))  # type: ignore[operator]
-            features = self.model.forward_head(final, pre_logits=True).flatten(1)  # type: ignore[operator]
-            logits = self.model.get_classifier()(features)  # type: ignore[operator]
+            final, maps = self.model.forward_intermediates(images, indices=list(self.stages))
+            features = self.model.forward_head(final, pre_logits=True).flatten(1)
+            logits = self.model.get_classifier()(features)
         answers = {"pooled": features, "logits": logits}
         for name, values, grid in zip(("middle", "deep"), maps, grids, strict=True):
             answers[name] = functional.adaptive_avg_pool2d(values.float(), grid)
@@ -47,7 +47,7 @@ class Teacher:
 def load_teacher(folder: Path) -> Teacher:
     """Load a timm network from ``config.json`` and ``model.safetensors`` in ``folder``."""
     config = json.loads((folder / "config.json").read_text())
-    model = timm.create_model(
+    model: Any = timm.create_model(
         config["architecture"], num_classes=config.get("num_classes", 1000), **config.get("model_args", {})
     )
     model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)

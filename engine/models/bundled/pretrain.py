@@ -86,7 +86,7 @@ class Trainer:
 
     @property
     def _checkpoint(self) -> Path:
-        return self.options.out / "checkpoint.pt"
+        return Path(self.options.out) / "checkpoint.pt"
 
     def _resume(self) -> None:
         if not self._checkpoint.is_file():
@@ -193,7 +193,8 @@ class Trainer:
             distributed.all_reduce(flat)
             flat /= self.options.processes
             stopping = bool(flat[0] > 0)
-            for tensor, part in zip(tensors, flat[1:].split([t.numel() for t in tensors]), strict=True):
+            parts = torch.split(flat[1:], [tensor.numel() for tensor in tensors])
+            for tensor, part in zip(tensors, parts, strict=True):
                 tensor.copy_(part.view_as(tensor))
         step = self.state.step
         self._track(min(self.options.ema, (1 + step) / (10 + step)) ** self.options.together)

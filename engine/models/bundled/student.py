@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 from torch import nn
@@ -17,6 +19,14 @@ WEIGHTS = {"features": 1.0, "logits": 0.3, "middle": 0.3, "deep": 0.3}
 
 class Distilled(nn.Module):
     """A student and the throw-away layers that translate it into the teacher's terms."""
+
+    student: Any  # timm's models have methods that nn.Module does not know
+    pooled_mean: torch.Tensor
+    pooled_std: torch.Tensor
+    middle_mean: torch.Tensor
+    middle_std: torch.Tensor
+    deep_mean: torch.Tensor
+    deep_std: torch.Tensor
 
     def __init__(self, architecture: str, pool: Pool, mean: float = 0.5, std: float = 0.5) -> None:
         super().__init__()
@@ -74,5 +84,5 @@ def map_loss(
     """Return the mean squared error of (N, C, H, W) maps against standardised maps of another grid."""
     wanted = (wanted - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
     if wanted.shape[-2:] != values.shape[-2:]:
-        wanted = functional.adaptive_avg_pool2d(wanted, values.shape[-2:])
+        wanted = functional.adaptive_avg_pool2d(wanted, (values.shape[-2], values.shape[-1]))
     return functional.mse_loss(values, wanted)

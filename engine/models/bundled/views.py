@@ -79,7 +79,7 @@ class Views:
         return view
 
     def _photos(self, rng: Generator) -> Sequence[Picture]:
-        return self.large[rng.choice(len(self.large), p=self.weights)]
+        return self.large[int(rng.choice(len(self.large), p=self.weights))]
 
     def _view(self, rng: Generator) -> Picture:
         kind = rng.random()
@@ -101,7 +101,7 @@ class Views:
 
     def _crop(self, rng: Generator, pool: Sequence[Picture], least: float, size: int = 0) -> Picture:
         """Return a crop of ``least`` to all of a picture's area, sometimes turned."""
-        picture = pool[rng.integers(len(pool))]
+        picture = pool[int(rng.integers(len(pool)))]
         width, height = picture.size
         area = width * height * np.exp(rng.uniform(np.log(least), 0))
         ratio = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
@@ -207,7 +207,8 @@ def jitter(rng: Generator, views: NDArray[np.uint8]) -> NDArray[np.uint8]:
     grey = values.mean(axis=3, keepdims=True)
     middle = grey.mean(axis=(1, 2), keepdims=True)
     values = (grey + (values - grey) * saturation - middle) * (contrast * tint) + middle + brightness
-    return values.clip(0, 255).astype(np.uint8)
+    changed: NDArray[np.uint8] = values.clip(0, 255).astype(np.uint8)
+    return changed
 
 
 def chunks(total: int, size: int) -> Iterator[int]:
