@@ -21,6 +21,7 @@ PAGES: Final = (
     ("results", "Results"),
     ("try_it", "Try it"),
     ("export", "Export"),
+    ("settings", "Settings"),
 )
 
 

@@ -90,13 +90,13 @@ def move(**changes: Any) -> ViewState:
     return state
 
 
-def go(page: str, **ids: str | None) -> None:
-    """Leave for another screen, such as ``go("run", project=..., run=...)``.
+def go(page: str, **ids: Any) -> None:
+    """Leave for another screen, such as ``go("run", project=..., run=...)``; ``ids`` as in ``ViewState``.
 
     Streamlit first writes the new query behind the old path, as a step of its own in the history; the mark
     lets the browser leave that step out, so that going back returns to the address that was left.
     """
-    query = ViewState(**ids).to_query()  # type: ignore[arg-type]
+    query = ViewState(**ids).to_query()
     st.switch_page(f"views/{page}.py", query_params={**query, LEAVING: page})
 
 

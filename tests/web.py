@@ -108,6 +108,18 @@ class StandInModels:
         )
 
 
+class StandInWeights:
+    """Sends one file, whatever it is asked for."""
+
+    def __init__(self) -> None:
+        self.archive: ServedFile | None = None
+
+    def file(self, item: str) -> ServedFile:
+        if self.archive is None:
+            raise NotFoundError(f"There are no imported weights called “{item}”.", "Reload the page.")
+        return self.archive
+
+
 class StandIn:
     """What the web server needs of a workspace."""
 
@@ -116,6 +128,7 @@ class StandIn:
         self.settings = SimpleNamespace(allowed_hosts=())
         self.datasets = StandInDatasets(folder)
         self.models = StandInModels()
+        self.weights = StandInWeights()
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ STEPS: Final[tuple[tuple[str, str, Callable[[ProjectStatus], str]], ...]] = (
 )
 """File in views/, label, and what stands behind it."""
 
-FOOT: Final[tuple[tuple[str, str], ...]] = ()
+FOOT: Final[tuple[tuple[str, str], ...]] = (("settings", "Settings"),)
 """Screens that belong to no project, linked at the foot: file in views/ and label."""
 
 BELONGS_TO: Final = {"run": "runs"}
@@ -112,7 +112,7 @@ def sidebar(current: str) -> None:
                 if current == "home"
                 else "Choose a project on Home, or make a new one."
             )
-        _foot()
+        _foot(status.project.id if status is not None else None)
 
 
 def _picker(current: ProjectSummary) -> None:
@@ -149,12 +149,15 @@ def _steps(project: str, current: str) -> None:
                 )
 
 
-def _foot() -> None:
+def _foot(project: str | None) -> None:
     with st.container(
         key="side-foot", horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
         for page, label in FOOT:
-            st.page_link(f"views/{page}.py", label=label)
+            # With the project in the address, a refresh there keeps it open.
+            st.page_link(
+                f"views/{page}.py", label=label, query_params={"project": project} if project else None
+            )
         st.caption(_machine(), width="content")
         _script()(key="side-script", width=1, height=1)
 

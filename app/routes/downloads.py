@@ -31,7 +31,14 @@ async def issues(request: Request) -> Response:
     return await send_file(request, file, inline=False, cache=CACHE)
 
 
+async def weights(request: Request) -> Response:
+    """Send imported weights with their config, as a ZIP that any Lensmith takes in."""
+    file = await run_in_threadpool(client().weights.file, request.path_params["item"])
+    return await send_file(request, file, inline=False, cache=CACHE)
+
+
 routes: list[BaseRoute] = [
     Route("/download/{run}/bundle.zip", bundle),
     Route("/download/{project}/issues.csv", issues),
+    Route("/download/weights/{item}/weights.zip", weights),
 ]

@@ -27,6 +27,11 @@ def bundle_url(run: str) -> str:
     return _path("download", run, "bundle.zip")
 
 
+def weights_url(item: str) -> str:
+    """Address of imported weights as a ZIP."""
+    return _path("download", "weights", item, "weights.zip")
+
+
 def issues_url(project: str) -> str:
     """Address of the latest import's issues as CSV."""
     return _path("download", project, "issues.csv")

@@ -16,6 +16,7 @@ from app.components.run_progress import (
     words_card,
 )
 from app.components.run_words import STATES, began, details, is_moving, what_learns
+from app.components.weights_choice import hub_choices
 from app.engine_client import client
 
 
@@ -35,6 +36,7 @@ def show() -> None:
     with head(f"Run {run.number} · {STATES[run.state]}", sentence):
         actions(run)
     ending(run)
+    hub_choices(run)
 
     def part() -> None:
         now = client().runs.live(run.id)

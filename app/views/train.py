@@ -5,9 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state
-from app.components.formats import count, plain
+from app.components.formats import count
 from app.components.page import empty, head, project, run_here, say
 from app.components.presets import as_before, changes, preset_cards, recommended_title, settings
+from app.components.weights_choice import weights_choice
 from app.engine_client import client
 from engine.errors import LensmithError
 
@@ -36,17 +37,14 @@ def show() -> None:
     preset = preset_cards(options, again)
     if options.reason:
         say(f"Why {recommended_title(options)}: {options.reason}", key="why")
-    weights = plain(preset.weights.sentence)
-    if preset.weights.source == "random":
-        weights += " Trained weights learn faster: name a file of them under More → Starting weights."
-    st.caption(weights)
+    startable = weights_choice(opened, preset)
     for n, problem in enumerate(options.problems):
         say(problem, "look", key=f"problem-{n}")
     filled = settings(options, preset)
     for n, text in enumerate(filled.problems):
         say(text, "wrong", key=f"field-{n}")
     with st.container(horizontal=True, vertical_alignment="center", key="go"):
-        unready = bool(filled.problems) or not options.train_images
+        unready = bool(filled.problems) or not options.train_images or not startable
         if st.button("Train model", type="primary", disabled=unready):
             write = f"train-{opened.id}"
             run = client().runs.start(opened.id, filled.values, key=state.write_key(write))

@@ -22,7 +22,7 @@ from tests.e2e.house import running
 from tests.workspace import settings_in, succeeded
 
 SIZES = {"1280": (1280, 800), "390": (390, 844)}
-SCREENS = ("home", "new", "data", "train", "runs", "run", "results", "try_it", "export")
+SCREENS = ("home", "new", "data", "train", "runs", "run", "results", "try_it", "export", "settings")
 
 
 def settle(page: Page) -> None:
@@ -51,7 +51,7 @@ def ids_from(page: Page, url: str) -> dict[str, str]:
 
 def query_of(screen: str, ids: dict[str, str]) -> dict[str, str]:
     """Say which ids a screen's address names; results and what follows take the newest finished run."""
-    if screen in ("home", "new"):
+    if screen in ("home", "new") or (screen == "settings" and "project" not in ids):
         return {}
     wanted = ("project", "run") if screen == "run" or "chosen" in ids else ("project",)
     return {name: ids[name] for name in wanted if name in ids}

@@ -267,7 +267,13 @@ class TestFiles:
     def test_downloads_are_attachments(self, world: StandIn, tmp_path: Path) -> None:
         world.models.bundle = served(tmp_path, "recycling.zip", "application/zip", b"PK")
         world.datasets.issues = served(tmp_path, "issues.csv", "text/csv", b"file,reason\n")
-        for url, name in ((urls.bundle_url("r"), "recycling.zip"), (urls.issues_url("p"), "issues.csv")):
+        world.weights.archive = served(tmp_path, "mine.zip", "application/zip", b"PK weights")
+        for url, name in (
+            (urls.bundle_url("r"), "recycling.zip"),
+            (urls.issues_url("p"), "issues.csv"),
+            (urls.weights_url("mine"), "mine.zip"),
+            (urls.weights_url("bundle"), "mine.zip"),
+        ):
             response = get(url)
             assert response.status_code == 200
             assert response.headers["content-disposition"] == f'attachment; filename="{name}"'
@@ -289,7 +295,8 @@ class TestFiles:
         world.datasets.files["p", "gone"] = gone
         for url in (
             "/image/p/gone/full", "/image/p/i/thumb", "/image/p/i/other", "/download/r/bundle.zip",
-            "/download/p/issues.csv", "/download/..%2f..%2fetc/issues.csv", "/api/nothing", "/image/x",
+            "/download/p/issues.csv", "/download/weights/x/weights.zip",
+            "/download/..%2f..%2fetc/issues.csv", "/api/nothing", "/image/x",
         ):  # fmt: skip
             response = get(url)
             assert response.status_code == 404, url

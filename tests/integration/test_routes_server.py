@@ -58,7 +58,11 @@ def test_strangers_write_nowhere(server: Served, method: str, path: str) -> None
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/_stcore/health", "/_stcore/host-config", "/_stcore/metrics", "/static/x.js"]
+    "path",
+    [
+        *("/", "/_stcore/health", "/_stcore/host-config", "/_stcore/metrics", "/static/x.js"),
+        "/download/weights/mine/weights.zip",
+    ],
 )
 def test_foreign_hosts_and_origins_get_nothing_to_read(server: Served, path: str) -> None:
     assert httpx.get(server.url + path, headers={"Host": "evil.example"}).status_code == 421

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from engine.contracts.files import ServedFile
-from engine.contracts.jobs import JobInfo, JobState, Problem
-from engine.contracts.models import DeviceInfo, Machine, WeightsPlan
+from engine.contracts.jobs import ENDED, JobInfo, JobState, Problem
+from engine.contracts.models import DeviceInfo, Machine, ModelInfo, WeightsPlan
 from engine.contracts.predictions import FilePrediction, Prediction
 from engine.contracts.runs import (
     ExportInfo,
@@ -23,6 +23,7 @@ from engine.contracts.runs import (
 from engine.errors import UnavailableError
 from tests.ui.fake_data import FakeDatasets, FakeProjects
 from tests.ui.fake_runs import FakeResults, FakeRuns
+from tests.ui.fake_weights import FakeWeights, catalog, plan_of
 from tests.ui.fake_world import CLASSES, HOSTILE, NOW, TOTAL, picture
 
 __all__ = ["HOSTILE", "FakeFacade"]
@@ -34,10 +35,15 @@ class FakeModels:
     def __init__(self, world: Any) -> None:
         self.world = world
 
-    def catalog(self, query: str = "", recommended: bool = False, limit: int = 50) -> tuple[Any, ...]:
-        return ()
+    catalog_written = True
 
-    def weights_plan(self, config: dict[str, Any]) -> WeightsPlan:
+    def catalog(self, query: str = "", recommended: bool = False, limit: int = 50) -> tuple[ModelInfo, ...]:
+        return catalog(query)[:limit]
+
+    def weights_plan(self, config: dict[str, Any], task: str = "classification") -> WeightsPlan:
+        self.world.note("weights_plan", config.get("weights"), config.get("backbone"))
+        if config.get("weights", "auto") != "auto":
+            return plan_of(config["weights"])
         return WeightsPlan(source="cache", name="x", sentence="ImageNet weights, already on this machine.")
 
     def start_export(self, run: str, key: str | None = None) -> ExportInfo:
@@ -114,6 +120,8 @@ class FakeJobs:
         self.world = world
 
     def get(self, job: str) -> JobInfo:
+        if job in self.world.weights.jobs:
+            return self.world.weights.jobs[job]
         state = self.world.import_state
         problem = self.world.import_problem if state is JobState.FAILED else None
         return JobInfo(
@@ -129,10 +137,14 @@ class FakeJobs:
         )
 
     def active(self, project: str | None = None) -> tuple[JobInfo, ...]:
-        return ()
+        return tuple(job for job in self.world.weights.jobs.values() if job.state not in ENDED)
 
     def cancel(self, job: str) -> JobInfo:
         self.world.note("cancel", job)
+        return self.get(job)
+
+    def resume(self, job: str) -> JobInfo:
+        self.world.note("resume_job", job)
         return self.get(job)
 
 
@@ -158,6 +170,7 @@ class FakeFacade:
         self.runs = FakeRuns(self)
         self.results = FakeResults(self)
         self.models = FakeModels(self)
+        self.weights = FakeWeights(self)
         self.jobs = FakeJobs(self)
 
     def note(self, *call: Any) -> None:

@@ -13,8 +13,9 @@ from engine.errors import NotFoundError
 from tests.ui.conftest import Open, words
 from tests.ui.fake_facade import HOSTILE, FakeFacade
 
-SCREENS = ("home", "new", "data", "train", "runs", "run", "results", "try_it", "export")
-WITH_PROJECT = tuple(s for s in SCREENS if s not in ("home", "new"))
+SCREENS = ("home", "new", "data", "train", "runs", "run", "results", "try_it", "export", "settings")
+WITHOUT_PROJECT = ("home", "new", "settings")
+WITH_PROJECT = tuple(s for s in SCREENS if s not in WITHOUT_PROJECT)
 NORMAL = {"project": "p1", "run": "run1"}
 
 
@@ -25,7 +26,7 @@ def primary(test) -> list[str]:
 
 @pytest.mark.parametrize("screen", SCREENS)
 def test_normal(open_screen: Open, screen: str) -> None:
-    test = open_screen(screen, FakeFacade(), **({} if screen in ("home", "new") else NORMAL))
+    test = open_screen(screen, FakeFacade(), **({} if screen in WITHOUT_PROJECT else NORMAL))
     assert not test.exception
     assert len(test.title) == 1, "each screen has one heading of the first level"
     assert len(primary(test)) <= 1
@@ -71,7 +72,7 @@ def test_an_error_of_the_house_is_a_sentence_with_a_next_step(open_screen: Open)
 def test_hostile_names_stay_letters(open_screen: Open, screen: str) -> None:
     facade = FakeFacade(classes=(*HOSTILE, "plastic", "trash"))
     facade.project_names["p1"] = HOSTILE[0]
-    test = open_screen(screen, facade, **({} if screen in ("home", "new") else NORMAL))
+    test = open_screen(screen, facade, **({} if screen in WITHOUT_PROJECT else NORMAL))
     assert not test.exception
     for element in (*test.markdown, *test.caption, *test.title, *test.header):
         if element in test.markdown:
@@ -311,12 +312,21 @@ def test_a_project_is_renamed_and_deleted(use_facade: Callable[[Any], FakeFacade
 
 def test_the_fake_has_the_facade_s_signatures() -> None:
     """Otherwise these tests would prove nothing about the real one."""
-    from engine.api import Lensmith, datasets, jobs, open_workspace, projects, results, runs  # noqa: F401
+    from engine.api import (  # noqa: F401
+        Lensmith,
+        datasets,
+        jobs,
+        open_workspace,
+        projects,
+        results,
+        runs,
+        weights,
+    )  # fmt: skip
 
     fake = FakeFacade()
     real = {
         "projects": projects.Projects, "datasets": datasets.Datasets, "runs": runs.Runs,
-        "results": results.Results, "jobs": jobs.Jobs,
+        "results": results.Results, "jobs": jobs.Jobs, "weights": weights.Weights,
     }  # fmt: skip
     for area, cls in real.items():
         for name, method in inspect.getmembers(getattr(fake, area), inspect.ismethod):

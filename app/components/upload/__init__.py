@@ -63,6 +63,7 @@ def upload_zone(
     hint: str = "",
     accept: str = "",
     max_bytes: int | None = None,
+    one: bool = False,
 ) -> UploadResult | None:
     """Draw the drop zone; return what has arrived, once, in the run of the script after its end.
 
@@ -72,10 +73,11 @@ def upload_zone(
         hint: a smaller line below it.
         accept: file types for the chooser, as in HTML (``.zip,image/*``); dropping is not restricted.
         max_bytes: larger files are refused before anything is sent.
+        one: the chooser offers a single file and no folder; dropping is not restricted.
     """
     state = _mount(
         key=key,
-        data={"label": label, "hint": hint, "accept": accept, "maxBytes": max_bytes},
+        data={"label": label, "hint": hint, "accept": accept, "maxBytes": max_bytes, "one": one},
         # A registered callback is what makes Streamlit pass the event on; the new run does the work.
         on_uploaded_change=lambda: None,
     )

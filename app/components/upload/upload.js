@@ -62,6 +62,8 @@ class UploadZone {
     this.part("hint").textContent = data.hint;
     this.part("hint").hidden = !data.hint;
     this.fileInput.accept = data.accept;
+    this.fileInput.multiple = !data.one;
+    this.part("folder").hidden = data.one;
   }
 
   close() {
