@@ -19,25 +19,27 @@ def machine_card() -> None:
         say("No worker is running, so nothing is trained, fetched or imported. “lensmith up” starts one.",
             "look", key="worker")  # fmt: skip
     with card("machine", "This machine"):
-        facts = list(_facts(machine).items())
-        for column, pairs in zip(st.columns(3), (facts[0::3], facts[1::3], facts[2::3]), strict=True):
+        for column, facts in zip(st.columns(3), _facts(machine), strict=True):
             with column:
-                for name, text in pairs:
+                for name, text in facts.items():
                     st.markdown(f":gray[{name}]  \n{plain(text)}")
 
 
-def _facts(machine: Machine) -> dict[str, str]:
+def _facts(machine: Machine) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Return what there is to compute with, the room there is, and the rest of the house."""
     devices = [
         device.title + (f", {size(device.memory)}" if device.memory and device.name != "cpu" else "")
         for device in machine.devices
     ]
-    return {
-        "Computes on": ", ".join(devices) or "not measured yet",
-        "Processor": count(machine.cores, "core"),
-        "Memory": size(machine.memory),
-        "Free on the disk": size(machine.disk_free),
-        "Workspace folder": machine.home,
-        "Worker": machine.worker or "not running",
-        "Browser for tests": machine.browser or "none found",
-        "Versions": f"Python {machine.python}, torch {machine.torch}",
-    }
+    return (
+        {
+            "Computes on": ", ".join(devices) or f"not measured yet, {count(machine.cores, 'core')}",
+            "Worker": machine.worker or "not running",
+        },
+        {"Memory": size(machine.memory), "Free on the disk": size(machine.disk_free)},
+        {
+            "Workspace folder": machine.home,
+            "Versions": f"Python {machine.python}, torch {machine.torch}",
+            "Browser for tests": machine.browser or "none found",
+        },
+    )

@@ -42,7 +42,7 @@ def fetch_card() -> None:
 def _row(model: ModelInfo, *, offline: bool) -> None:
     weights = model.weights
     known = [
-        size(weights.bytes) if weights.bytes else "size told by the hub",
+        _download(model),
         weights.licence or "licence not known",
     ]
     key = f"{model.library}-{model.name}"
@@ -60,6 +60,13 @@ def _row(model: ModelInfo, *, offline: bool) -> None:
                 on_click=guarded(_fetch),
                 args=(model.name,),
             )
+
+
+def _download(model: ModelInfo) -> str:
+    """Say how large the download is; where nobody told yet, from the parameters, of 4 bytes each."""
+    if model.weights.bytes:
+        return size(model.weights.bytes)
+    return f"about {size(4 * model.parameters)}" if model.parameters else "size not known before"
 
 
 def _fetch(backbone: str) -> None:

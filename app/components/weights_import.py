@@ -134,7 +134,7 @@ def _start(chosen: dict[str, Any], choices: dict[str, Any]) -> None:
         Path(path) if path else None,
         upload=chosen.get("upload"),
         key=state.write_key(write),
-        **choices,  # type: ignore[typeddict-item]
+        **choices,
     )
     state.written(write)
     st.session_state.get(WATCHED, {}).pop(chosen.get("job"), None)  # the try before is answered by this one

@@ -9,7 +9,7 @@ import streamlit as st
 from app import state
 from app.components.formats import count, plain, size
 from app.components.page import card, say, show_problem
-from app.components.weights_words import exact, facts, fit_report, size_in_all, used_by
+from app.components.weights_words import exact, facts, size_in_all, tensors, used_by
 from app.engine_client import client
 from app.routes.urls import weights_url
 from engine.contracts.weights import WeightsItem
@@ -49,8 +49,9 @@ def _card(item: WeightsItem, project: str | None) -> None:
         st.caption(facts(item))
         used_by(item)
         if item.fit is not None:
+            st.caption(plain(item.fit.sentence))
             with st.expander("What the file holds"):
-                fit_report(item.fit)
+                tensors(item.fit)
                 exact(item)
         with st.container(horizontal=True, gap="small", key=f"weights-do-{name}"):
             start_button(item, project, key=f"start-{name}")

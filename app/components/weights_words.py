@@ -63,6 +63,11 @@ def used_by(item: WeightsItem) -> None:
 def fit_report(fit: WeightsFit) -> None:
     """Say what a file is, what else it could be, and every tensor that does not go with it."""
     st.markdown(plain(fit.sentence))
+    tensors(fit)
+
+
+def tensors(fit: WeightsFit) -> None:
+    """Say what else a file could be, and list the tensors that do not go with it."""
     if fit.alternatives:
         st.caption(
             f"The same tensors would also fit {plain(', '.join(fit.alternatives))}; import it again with the "
