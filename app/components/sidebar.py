@@ -112,7 +112,7 @@ def sidebar(current: str) -> None:
                 if current == "home"
                 else "Choose a project on Home, or make a new one."
             )
-        _foot(status.project.id if status is not None else None)
+        _foot(current, status.project.id if status is not None else None)
 
 
 def _picker(current: ProjectSummary) -> None:
@@ -149,15 +149,15 @@ def _steps(project: str, current: str) -> None:
                 )
 
 
-def _foot(project: str | None) -> None:
+def _foot(current: str, project: str | None) -> None:
     with st.container(
         key="side-foot", horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
         for page, label in FOOT:
-            # With the project in the address, a refresh there keeps it open.
-            st.page_link(
-                f"views/{page}.py", label=label, query_params={"project": project} if project else None
-            )
+            with st.container(key="foot-here" if page == current else f"foot-{page}", width="content"):
+                # With the project in the address, a refresh there keeps it open.
+                ids = {"project": project} if project else None
+                st.page_link(f"views/{page}.py", label=label, query_params=ids)
         st.caption(_machine(), width="content")
         _script()(key="side-script", width=1, height=1)
 

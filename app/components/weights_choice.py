@@ -31,7 +31,7 @@ AUTOMATIC: Final = {
     "cache": "trained weights on this machine",
     "hub": "trained weights, fetched",
     "bundled": "the weights that come with Lensmith",
-    "random": "random numbers, as no trained weights are here",
+    "random": "random numbers",
 }
 
 

@@ -20,12 +20,12 @@ def fetch_card() -> None:
     """Draw the search, what it finds, and what is being fetched."""
     with card("fetch", "Fetch ahead of time"):
         st.caption("For work without a network: what is fetched once stays on this machine.")
-        jobs_part(FETCH, fetched)
+        told = jobs_part(FETCH, fetched)
         hub = client().weights.hub()
         if hub.offline:
             say("This Lensmith was told never to ask a hub (LENSMITH_OFFLINE). Import a file instead.",
                 "look", key="offline")  # fmt: skip
-        elif hub.problem:
+        elif hub.problem and not told:
             say(f"{hub.problem} Import a file instead, or try again later.", "look", key="hub")
         query = st.text_input("Backbone", placeholder="resnet50, convnext, vit …", key="weights-query")
         found = client().models.catalog(query.strip(), recommended=not query.strip(), limit=SHOWN + 1)

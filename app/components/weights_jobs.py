@@ -28,7 +28,7 @@ def watch(job: JobInfo, title: str) -> None:
 
 
 def jobs_part(kind: str, done: Callable[[JobInfo], None]) -> bool:
-    """Draw the jobs of a kind that go on or have just ended; return whether one goes on.
+    """Draw the jobs of a kind that go on or have just ended; return whether there is one.
 
     ``done`` draws what one has brought that succeeded.
     """
@@ -46,7 +46,7 @@ def jobs_part(kind: str, done: Callable[[JobInfo], None]) -> bool:
             _draw(job, done)
 
     live(SECONDS if moving else None)(part)
-    return moving
+    return True
 
 
 def _jobs(kind: str) -> list[JobInfo]:

@@ -68,7 +68,7 @@ def start_button(item: WeightsItem, project: str | None, *, key: str) -> None:
     why_not = "" if project else "Open a project first."
     if not item.backbone:
         why_not = "Which architecture they are for is not known: import the file, and it is recognised."
-    if st.button("Start a run from these", key=key, disabled=bool(why_not), help=why_not or None):
+    if st.button("Start a run", key=key, disabled=bool(why_not), help=why_not or None):
         state.go("train", project=project, settings=_settings(item))
 
 

@@ -8,18 +8,30 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.models.catalog import write_catalog
 from tests.e2e.house import running
+from tests.work import FakeWork
+from tests.workspace import settings_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 ARCHITECTURE = "test_resnet"
+KNOWN = (ARCHITECTURE, "test_vit", "test_efficientnet", "resnet18")
 
 
-def test_a_file_is_dropped_and_recognised(
-    browser_page: Page, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+@pytest.fixture
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a workspace with a catalog of a few: listing and comparing all would take the test's time."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setattr("timm.list_models", lambda *_, **__: list(KNOWN))
+    monkeypatch.setattr("engine.models.calibration.calibrate", lambda settings: None)
+    write_catalog(FakeWork(settings_in(folder), None, "catalog", folder / "catalog"))  # type: ignore[arg-type]
+    return folder
+
+
+def test_a_file_is_dropped_and_recognised(browser_page: Page, tmp_path: Path, home: Path) -> None:
     import timm
     from safetensors.torch import save_file
 
@@ -27,7 +39,7 @@ def test_a_file_is_dropped_and_recognised(
     tensors = timm.create_model(ARCHITECTURE, num_classes=7).state_dict()
     save_file({f"module.{name}": tensor for name, tensor in tensors.items()}, file)
     page = browser_page
-    with running(tmp_path_factory.mktemp("home")) as house:
+    with running(home) as house:
         page.goto(house.url)
         page.get_by_role("link", name="Settings").click()
         page.get_by_text("There are none yet.").wait_for()
