@@ -47,7 +47,7 @@ def _card(item: WeightsItem, project: str | None) -> None:
             st.markdown(f"**{plain(item.title)}**", width="stretch")
             st.markdown(size(item.bytes), width="content")
         st.caption(facts(item))
-        used_by(item)
+        used_by(item, project)
         if item.fit is not None:
             st.caption(plain(item.fit.sentence))
             with st.expander("What the file holds"):

@@ -43,8 +43,8 @@ def runs_of(item: WeightsItem) -> list[RunSummary]:
     return found
 
 
-def used_by(item: WeightsItem) -> None:
-    """Link the runs that started from these weights."""
+def used_by(item: WeightsItem, project: str | None) -> None:
+    """Link the runs that started from these weights; one of another project than ``project`` says which."""
     if not item.used_by:
         st.caption("No run started from them yet.")
         return
@@ -54,7 +54,10 @@ def used_by(item: WeightsItem) -> None:
         st.caption("Used by", width="content")
         for run in runs_of(item):
             ids = {"project": run.project, "run": run.id}
-            st.page_link("views/run.py", label=f"Run {run.number}", query_params=ids)
+            label = f"Run {run.number}"
+            if run.project != project:
+                label = f"{plain(client().projects.get(run.project).name)}, run {run.number}"
+            st.page_link("views/run.py", label=label, query_params=ids)
         more = len(item.used_by) - RUNS_SHOWN
         if more > 0:
             st.caption(f"and {more} more", width="content")

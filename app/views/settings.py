@@ -21,7 +21,6 @@ def show() -> None:
     machine_card()
     project = _project()
     weights_list(project)
-    st.space("small")
     st.header("More weights", anchor=False)
     left, right = st.columns(2, gap="small")
     with left:

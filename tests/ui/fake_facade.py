@@ -37,7 +37,9 @@ class FakeModels:
 
     catalog_written = True
 
-    def catalog(self, query: str = "", recommended: bool = False, limit: int = 50) -> tuple[ModelInfo, ...]:
+    def catalog(
+        self, query: str = "", recommended: bool = False, limit: int = 50, task: str | None = None
+    ) -> tuple[ModelInfo, ...]:
         return catalog(query)[:limit]
 
     def weights_plan(self, config: dict[str, Any], task: str = "classification") -> WeightsPlan:

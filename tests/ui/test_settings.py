@@ -65,6 +65,11 @@ def test_all_weights_are_listed_with_source_licence_and_use(open_screen: Open) -
     ]  # fmt: skip
 
 
+def test_a_run_of_another_project_is_named_with_it(open_screen: Open) -> None:
+    assert "Recycling line, run 1" in read(open_screen("settings", FakeFacade(), project="p2"))
+    assert "Recycling line, run 1" not in read(open_screen("settings", FakeFacade(), project="p1"))
+
+
 def test_an_empty_machine_says_what_to_do(open_screen: Open) -> None:
     test = open_screen("settings", FakeFacade("empty"))
     assert not test.exception
