@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -12,7 +11,7 @@ from sqlalchemy.orm import Session
 from engine.api.jobs import Jobs
 from engine.api.uploads import Uploads
 from engine.contracts.files import ServedFile
-from engine.contracts.jobs import JobInfo
+from engine.contracts.jobs import ENDED, JobInfo
 from engine.contracts.models import ModelInfo
 from engine.contracts.weights import HubAnswer, WeightsItem
 from engine.errors import ConflictError, InputError, NotFoundError
@@ -21,13 +20,12 @@ from engine.models import bundled as box
 from engine.models.catalog import read_catalog
 from engine.models.hub_cache import CachedWeights, cached_items, remove_cached
 from engine.models.hub_state import hub_state
-from engine.models.library import Imported, imported, list_imported, remove
+from engine.models.library import Imported, damaged, list_imported, packed, remove
 from engine.models.published import published
 from engine.models.weights import IMPORTED, check_model_args
-from engine.models.weights_file import CONFIG_FILE, check_file, read_config
+from engine.models.weights_file import check_file, read_config
 from engine.storage.database import Database
 from engine.storage.tables import JobRow, RunRow
-
 
 SMALLEST_INPUT, LARGEST_INPUT = 16, 2048
 
@@ -62,29 +60,39 @@ class Weights:
         found = [
             *(_of_bundled(entry) for entry in box.BUNDLED),
             *(_of_import(entry) for entry in list_imported(settings)),
+            *(_of_damaged(name, size) for name, size in damaged(settings)),
             *(_of_cache(entry, known.get(entry.name.rpartition("/")[2])) for entry in cached_items()),
         ]
         with self.database.read() as session:
-            used = _used(session)
-        return tuple(
-            item.model_copy(update={"used_by": tuple(used.get(item.start) or used.get(item.title) or ())})
-            for item in found
-        )
+            runs = _starts(session)
+        return tuple(item.model_copy(update={"used_by": _users(item, runs)}) for item in found)
 
     def get(self, item: str) -> WeightsItem:
-        """Return one of them; raises ``NotFoundError``."""
+        """Return one of them by its id, or by what a run names it; raises ``NotFoundError``."""
         for found in self.list():
-            if item in (found.id, found.start):
+            if item == found.id or (found.source != "cache" and item == found.start):
                 return found
         raise NotFoundError(f"There are no weights “{item}” here.", "`lensmith weights list` shows all.")
 
     def start_fetch(self, backbone: str, key: str | None = None) -> JobInfo:
-        """Fetch a backbone's published weights for later; raises ``InputError`` when there are none."""
+        """Fetch a backbone's published weights for later; one download of each at a time.
+
+        Raises ``InputError`` when there are none.
+        """
         if published(self.database.settings, backbone) is None:
             raise InputError(
                 f"No weights are published for “{backbone}”.", "`lensmith models` lists what there is."
             )
-        return self.jobs.enqueue("fetch-weights", {"backbone": backbone}, key=key)
+        return self._about("fetch-weights", backbone, key)
+
+    def _about(self, kind: str, backbone: str, key: str | None = None) -> JobInfo:
+        """Queue a job about a backbone, unless one is waiting or running."""
+        with self.database.write() as session:
+            waiting = select(JobRow).where(JobRow.kind == kind, JobRow.state.not_in(ENDED))
+            row = next((r for r in session.scalars(waiting) if r.payload.get("backbone") == backbone), None)
+            row = row or queue.enqueue(session, kind, {"backbone": backbone}, key=key)
+            session.flush()
+            return queue.info(session, row.id)
 
     def start_import(
         self,
@@ -98,12 +106,16 @@ class Weights:
 
         Raises ``InputError`` when there is nothing to take, ``WeightsError`` for a kind that is not opened.
         """
-        check_model_args(choices.get("model_args", {}))
+        model_args = choices.get("model_args", {})
+        if not isinstance(model_args, dict):
+            raise InputError("“model_args” holds names with values.", 'Write it like {"pad_type": "same"}.')
+        check_model_args(model_args)
         _check_scale(choices)
         path, name = self._source(source, upload)
         if not (path.is_dir() or Path(name).suffix.lower() == ".zip" or upload):
             check_file(self.database.settings, path)
-        return self.jobs.enqueue("import-weights", {"path": str(path), "name": name, **choices}, key=key)
+        payload = {"source": str(path), "name": name, "staged": upload is not None, **choices}
+        return self.jobs.enqueue("import-weights", payload, key=key)
 
     def _source(self, source: Path | None, upload: str | None) -> tuple[Path, str]:
         if source is not None:
@@ -122,8 +134,7 @@ class Weights:
         """Ask the hub, in the background, whether it answers and how large these weights are."""
         if self.database.settings.offline or published(self.database.settings, backbone) is None:
             return
-        with self.database.write() as session:
-            queue.enqueue_single(session, "look", {"backbone": backbone})
+        self._about("look", backbone)
 
     def hub(self) -> HubAnswer:
         """Return whether the hub may be asked, is being asked, and whether it answered lately."""
@@ -143,22 +154,26 @@ class Weights:
         if found.source == "bundled":
             raise ConflictError("The weights that come with Lensmith cannot be removed.")
         if found.source == "imported":
+            self._refuse_when_awaited(found)
             return remove(self.database.settings, found.id)
         return sum(remove_cached(entry) for entry in cached_items() if entry.name == found.id)
 
+    def _refuse_when_awaited(self, item: WeightsItem) -> None:
+        waiting = select(RunRow).join(JobRow, JobRow.id == RunRow.id).where(JobRow.state.not_in(ENDED))
+        with self.database.read() as session:
+            for run in session.scalars(waiting):
+                if run.weights is None and run.config.get("weights") == item.start:
+                    raise ConflictError(
+                        f"Run {run.number} waits to start from these weights.",
+                        "Stop it, or wait until it runs.",
+                    )
+
     def file(self, item: str) -> ServedFile:
         """Return imported weights, with all that is known of them, as a ZIP that Lensmith takes in."""
-        entry = imported(self.database.settings, item.removeprefix(IMPORTED))
-        path = self.database.settings.cache / "weights" / f"{entry.id}-{entry.sha256[:12]}.zip"
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside = path.with_suffix(".part")
-            with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:
-                archive.write(entry.file, f"{entry.id}/{entry.file.name}")
-                archive.write(entry.folder / CONFIG_FILE, f"{entry.id}/{CONFIG_FILE}")
-            beside.replace(path)
+        identifier = item.removeprefix(IMPORTED)
+        path = packed(self.database.settings, identifier)
         return ServedFile(
-            path=path, media_type="application/zip", name=f"{entry.id}.zip", etag=entry.sha256[:24]
+            path=path, media_type="application/zip", name=f"{identifier}.zip", etag=path.stem[-16:]
         )
 
 
@@ -217,7 +232,7 @@ def _of_import(entry: Imported) -> WeightsItem:
         bytes=entry.bytes,
         licence=entry.licence,
         origin=entry.origin,
-        sha256=entry.sha256,
+        sha256=entry.tensors_sha256,
         model_args=config.model_args,
         mean=config.mean,
         std=config.std,
@@ -242,15 +257,30 @@ def _of_cache(entry: CachedWeights, model: ModelInfo | None) -> WeightsItem:
     )
 
 
-def _used(session: Session) -> dict[str, list[str]]:
-    """Return run ids by the name of the weights they started from, the newest run first."""
+def _of_damaged(name: str, size: int) -> WeightsItem:
+    return WeightsItem(
+        id=name,
+        source="imported",
+        title=f"{name} (damaged: remove and import again)",
+        backbone="",
+        start="",
+        bytes=size,
+    )
+
+
+def _starts(session: Session) -> list[tuple[str, str, str]]:
+    """Return run, name and SHA-256 of the weights it started from, the newest run first."""
     rows = session.execute(
         select(RunRow.id, RunRow.weights)
         .join(JobRow, JobRow.id == RunRow.id)
         .where(RunRow.weights.is_not(None))
         .order_by(JobRow.created_at.desc())
     )
-    found: dict[str, list[str]] = {}
-    for run, weights in rows:
-        found.setdefault(str((weights or {}).get("name", "")), []).append(run)
-    return found
+    return [(run, str(weights["name"]), str(weights.get("sha256", ""))) for run, weights in rows if weights]
+
+
+def _users(item: WeightsItem, runs: list[tuple[str, str, str]]) -> tuple[str, ...]:
+    """Return the runs that started from ``item``; its id may have been another file's before."""
+    if item.source == "cache":
+        return tuple(run for run, name, _ in runs if name == item.id)
+    return tuple(run for run, _, sha256 in runs if sha256 and sha256 == item.sha256)

@@ -60,7 +60,7 @@ class WeightsItem(Record):
 
     ``start`` is what the setting ``weights`` takes to start from them, with the setting ``backbone``.
     ``used_by`` are the runs that did, newest first. ``input_size`` in px, ``mean`` and ``std`` on the 0 to 1
-    scale, where they are known; ``sha256`` is of the file as it came.
+    scale, where they are known; ``sha256`` is of the tensors' file.
     """
 
     id: str

@@ -7,7 +7,6 @@ in the project.
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Sequence
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from engine.contracts.base import utc_now
@@ -28,13 +26,11 @@ from engine.datasets.formats.base import DatasetFormat
 from engine.datasets.intake import Intake
 from engine.datasets.manifest import freeze_version
 from engine.datasets.queries import classes as list_classes
-from engine.datasets.staging import remove_staged, staged_files, sweep_staging
+from engine.datasets.staging import goes_on, remove_staged, staged_files, sweep_staging
 from engine.datasets.thumbnails import ensure_thumbnail, thumbnail_path
 from engine.datasets.understand import Known, Order, Understood, understand
 from engine.errors import (
     InputError,
-    JobCancelledError,
-    LeaseLostError,
     NotFoundError,
     QuestionError,
 )
@@ -58,23 +54,11 @@ def run(work: Work) -> dict[str, Any]:
     try:
         report = _already_done(work) or _import(work, Order.from_payload(work.payload))
     except BaseException as error:
-        if not _goes_on(work, error):
+        if not goes_on(work, error):
             remove_staged(work.payload, work.settings)
         raise
     remove_staged(work.payload, work.settings)
     return report
-
-
-def _goes_on(work: Work, error: BaseException) -> bool:
-    """Whether the source is read again: by this job's next attempt, or after a person's answer."""
-    if isinstance(error, (QuestionError, LeaseLostError, OperationalError)):
-        return True
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOSPC
-    if isinstance(error, JobCancelledError):
-        return work.stop_requested() == "pause"
-    # What is no ``Exception`` ends the process, and the job goes on in another one.
-    return not isinstance(error, Exception) and work.stop_requested() != "cancel"
 
 
 def _import(work: Work, order: Order) -> dict[str, Any]:
@@ -261,7 +245,7 @@ def _already_done(work: Work) -> dict[str, Any] | None:
 
 
 def _needed_uploads(work: Work) -> set[Path]:
-    """Return the uploads of all imports that have not ended, this one among them."""
-    query = select(JobRow.payload).where(JobRow.kind == "import", JobRow.state.not_in(ENDED))
+    """Return the uploads of all jobs that have not ended, this one among them."""
+    query = select(JobRow.payload).where(JobRow.state.not_in(ENDED))
     with work.database.read() as session:
         return {path for payload in session.scalars(query) for path in staged_files(payload)}

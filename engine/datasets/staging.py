@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import time
@@ -10,6 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import OperationalError
+
+from engine.contracts.jobs import Work
+from engine.errors import JobCancelledError, LeaseLostError, QuestionError
 from engine.settings import Settings
 
 FILE_LIST = ".files.json"
@@ -35,6 +40,18 @@ def staged_files(payload: Mapping[str, Any]) -> tuple[Path, ...]:
     source = Path(payload["source"])
     listed = listed_files(source) if source.exists() else ()
     return (*(path for _, path in listed), source)
+
+
+def goes_on(work: Work, error: BaseException) -> bool:
+    """Whether the source is read again: by this job's next attempt, or after a person's answer."""
+    if isinstance(error, (QuestionError, LeaseLostError, OperationalError)):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOSPC
+    if isinstance(error, JobCancelledError):
+        return work.stop_requested() == "pause"
+    # What is no ``Exception`` ends the process, and the job goes on in another one.
+    return not isinstance(error, Exception) and work.stop_requested() != "cancel"
 
 
 def remove_staged(payload: Mapping[str, Any], settings: Settings) -> None:

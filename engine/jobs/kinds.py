@@ -15,14 +15,15 @@ from engine.errors import InputError
 EXTRA_KINDS = "LENSMITH_EXTRA_KINDS"
 """Environment variable: a module with a tuple ``KINDS`` of further kinds, for tests and extensions."""
 
-LANES: Mapping[str, int] = {"heavy": 1, "light": 2, "serving": 1}
-"""Slots by lane; a probe never waits behind a training.
+LANES: Mapping[str, int] = {"heavy": 1, "light": 2, "serving": 1, "network": 2}
+"""Slots by lane; a probe never waits behind a training, nor an import behind a slow download.
 
 The heavy lane is the machine's one device. With several devices it becomes one lane each
 (``heavy:cuda:0``), and the lane of a training is chosen when it is queued, as the claim knows only lanes.
 """
 
 GIB = 2**30
+WEIGHTS_JOBS = "engine.models.weights_jobs"
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ class JobKind:
 
     ``retries`` is how many attempts in a row may end without a new checkpoint before the job counts as
     failed; 0 means that it does not go on by itself. ``memory`` limits the child's private memory, bytes.
-    A training has no such limit (nor has the import of weights), although it may read a weights file from
-    outside: what it needs depends on backbone, batch and device, and drivers count their mappings as private
-    memory. Such a file is bounded by ``Limits.weights_bytes`` and read with ``weights_only``.
+    A training has no such limit, although it may read a weights file from outside: what it needs depends
+    on backbone, batch and device, and drivers count their mappings as private memory. Such a file is bounded
+    by ``Limits.weights_bytes`` and read with ``weights_only``.
     """
 
     name: str
@@ -50,11 +51,9 @@ KINDS: tuple[JobKind, ...] = (
     JobKind("export", "light", "engine.export.job:run", "The export"),
     JobKind("serve", "serving", "engine.serving.server:run", "The prediction process", retries=0),
     JobKind("catalog", "light", "engine.models.catalog:write_catalog", "The model list"),
-    JobKind(
-        "fetch-weights", "light", "engine.models.weights_jobs:fetch_weights", "The download", memory=2 * GIB
-    ),
-    JobKind("import-weights", "light", "engine.models.weights_jobs:import_weights", "The import of weights"),
-    JobKind("look", "light", "engine.models.weights_jobs:look", "The look at the hub", memory=2 * GIB),
+    JobKind("fetch-weights", "network", f"{WEIGHTS_JOBS}:fetch_weights", "The download", memory=2 * GIB),
+    JobKind("import-weights", "light", f"{WEIGHTS_JOBS}:import_weights", "The import", memory=10 * GIB),
+    JobKind("look", "light", f"{WEIGHTS_JOBS}:look", "The look at the hub", memory=2 * GIB),
 )
 
 

@@ -16,6 +16,8 @@ from engine.models.weights_file import CONFIG_FILE, CONFIG_LIMIT, MODEL_SUFFIXES
 from engine.settings import Limits
 
 CHUNK = 1 << 20
+UNPACKED = "unpacked"
+"""Where a ZIP's files go, in the job's folder."""
 LONGEST_NAME = 200
 """Bytes of a file's name; file systems take 255."""
 
@@ -61,7 +63,7 @@ def _from_zip(
     members = {member.path: member for member in source.members}
     why = next((f" (“{file}”: {reason})" for file, reason in source.skipped if _is_weights(file)), "")
     chosen = members[_only([file for file in members if _is_weights(file)], name, why)]
-    unpacked = folder / "unpacked"
+    unpacked = folder / UNPACKED
     unpacked.mkdir(exist_ok=True)
     file = unpacked / _file_name(chosen.path)
     _take(chosen, file, limits.weights_bytes, check_stop)

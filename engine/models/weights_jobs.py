@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import zipfile
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 from engine.contracts.jobs import Work
+from engine.datasets.staging import goes_on, remove_staged
 from engine.errors import InputError, WeightsError
 from engine.models.backbones import create
 from engine.models.catalog import find_model
 from engine.models.fetch import ask, fetch
 from engine.models.hub_state import remember_hub
-from engine.models.library import add, free_id
+from engine.models.library import Imported, add, list_imported
 from engine.models.published import Published, published
 from engine.models.recognise import recognise
 from engine.models.torch_files import readable_file
 from engine.models.weights import check_model_args
+from engine.models.weights_archive import UNPACKED, open_source
 from engine.models.weights_file import (
     CONFIG_FILE,
-    SAFE_SUFFIXES,
-    TORCH_SUFFIXES,
     FileConfig,
-    read_config,
     read_header,
 )
 from engine.settings import Settings
 from engine.storage.blobs import sha256_of
 
-MODEL_SUFFIXES = SAFE_SUFFIXES + TORCH_SUFFIXES
-ARCHIVE_MEMBERS = 16
+COMMON_NAMES = ("model", "pytorch_model", "weights", "best")
 
 
 def fetch_weights(work: Work) -> dict[str, Any]:
@@ -70,22 +69,39 @@ def import_weights(work: Work) -> dict[str, Any]:
     """Job ``import-weights``: recognise a file and put it into the library.
 
     The payload holds ``path`` (a weights file, or a folder or ZIP with one and its ``config.json``),
-    ``name``, and what the person set: ``title, licence, architecture, model_args, mean, std, input_size``.
+    ``name``, whether it was ``staged`` (uploaded), and what the person set: ``title, licence, architecture,
+    model_args, mean, std, input_size``. An upload goes away with the job, unless a next attempt reads it.
     """
+    try:
+        entry = _import(work)
+    except BaseException as error:
+        if not goes_on(work, error):
+            _clear(work)
+        raise
+    _clear(work)
+    return {"id": entry.id, "start": f"weights:{entry.id}", "fit": entry.fit.model_dump(mode="json")}
+
+
+def _clear(work: Work) -> None:
+    shutil.rmtree(work.folder / UNPACKED, ignore_errors=True)
+    remove_staged(work.payload, work.settings)
+
+
+def _import(work: Work) -> Imported:
     payload = work.payload
+    already = next((entry for entry in list_imported(work.settings) if entry.job == work.job_id), None)
+    if already is not None:
+        return already  # an earlier attempt was killed after its last step
     work.progress(None, "Reading the file")
-    file, config = _source(work, Path(payload["path"]), str(payload["name"]))
-    digest = sha256_of(file)
-    title = str(payload.get("title") or _title(file, str(payload["name"])))
-    identifier = free_id(work.settings, title, digest)
+    path, name = Path(payload["source"]), str(payload["name"])
+    file, config = open_source(path, name, work.folder, work.settings.limits, work.check_stop)
     tensors = readable_file(work.settings, file)
     header = read_header(tensors)
-    shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
     model_args = {**config.model_args, **payload.get("model_args", {})}
     check_model_args(model_args)
     work.progress(None, "Comparing with the catalog")
     fit = recognise(
-        shapes,
+        {name: tuple(entry["shape"]) for name, entry in header.items()},
         work.settings,
         architecture=str(payload.get("architecture") or config.architecture),
         model_args=model_args,
@@ -93,23 +109,34 @@ def import_weights(work: Work) -> dict[str, Any]:
         progress=work.progress,
         check_stop=work.check_stop,
     )
+    said = _said(file)
     about = {
-        "title": title,
-        "sha256": digest,
-        "licence": str(payload.get("licence", "")),
-        "origin": str(payload["name"]),
+        "title": str(payload.get("title") or said.get("title") or _title(path, file, name)),
+        "sha256": sha256_of(file),
+        "licence": str(payload.get("licence") or said.get("licence") or ""),
+        "origin": str(said.get("origin") or name),
+        "job": work.job_id,
         "fit": fit.model_dump(mode="json"),
     }
-    entry = add(
-        work.settings, identifier, tensors, _config(work, fit.architecture, model_args, config), about
-    )
-    return {"id": entry.id, "start": f"weights:{entry.id}", "fit": about["fit"]}
+    work.progress(None, "Writing")
+    return add(work.settings, tensors, _config(work, fit.architecture, model_args, config), about)
 
 
-def _title(file: Path, name: str) -> str:
-    """Name weights after their file, or after its folder where the file is called as all are."""
-    plain = Path(name).stem
-    return file.parent.name if plain in ("model", "pytorch_model", "weights", "best") else plain
+def _said(file: Path) -> dict[str, Any]:
+    """Return what another Lensmith wrote about these weights; ``read_config`` has checked the file."""
+    config = file.parent / CONFIG_FILE
+    if not config.is_file():
+        return {}
+    said = json.loads(config.read_text(encoding="utf-8-sig")).get("lensmith", {})
+    return said if isinstance(said, dict) else {}
+
+
+def _title(path: Path, file: Path, name: str) -> str:
+    """Name weights after their file, or after its folder where a person's file is called as all are."""
+    if path.is_dir() or file.is_relative_to(path.parent):
+        plain = file.parent.name if file.stem in COMMON_NAMES else file.stem
+        return path.name if path.is_dir() else plain
+    return Path(name).stem
 
 
 def _config(work: Work, architecture: str, model_args: dict[str, Any], config: FileConfig) -> dict[str, Any]:
@@ -130,62 +157,3 @@ def _config(work: Work, architecture: str, model_args: dict[str, Any], config: F
     }
     stated = {key: value for key, value in wanted.items() if value is not None}
     return {"architecture": architecture, "model_args": model_args, "pretrained_cfg": stated}
-
-
-def _source(work: Work, path: Path, name: str) -> tuple[Path, FileConfig]:
-    """Find the one weights file and its config; an upload has lost its name, so it gets it back here."""
-    if path.is_dir():
-        return _only(path)
-    if zipfile.is_zipfile(path) and Path(name).suffix.lower() == ".zip":
-        return _only(_unpacked(work, path))
-    if path.name != name:
-        named = work.folder / Path(name).name
-        named.unlink(missing_ok=True)
-        named.symlink_to(path)
-        return named, FileConfig()
-    return path, read_config(path)
-
-
-def _only(folder: Path) -> tuple[Path, FileConfig]:
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in MODEL_SUFFIXES)
-    if not files:
-        raise WeightsError(
-            f"There is no weights file in “{folder.name}”.",
-            "It should hold a .safetensors, .pt or .pth file.",
-        )
-    if len(files) > 1:
-        names = ", ".join(file.name for file in files[:5])
-        raise WeightsError(
-            f"There are several weights files in “{folder.name}”: {names}.", "Name one of them."
-        )
-    return files[0], read_config(files[0])
-
-
-def _unpacked(work: Work, path: Path) -> Path:
-    """Take the weights file and its config out of a ZIP; nothing else in it is touched."""
-    folder = work.folder / "unpacked"
-    folder.mkdir(exist_ok=True)
-    limit = work.settings.limits.weights_bytes
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                plain = Path(member.filename).name
-                if member.is_dir() or not (
-                    plain == CONFIG_FILE or Path(plain).suffix.lower() in MODEL_SUFFIXES
-                ):
-                    continue
-                if member.file_size > limit or len(list(folder.iterdir())) >= ARCHIVE_MEMBERS:
-                    raise WeightsError(f"“{path.name}” holds more, or larger, files than weights need.")
-                _take(archive, member, folder / plain)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise WeightsError(f"The ZIP cannot be read: {error}.") from error
-    return folder
-
-
-def _take(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    """Copy a member, no more bytes than it declares."""
-    left = member.file_size
-    with archive.open(member) as reader, target.open("wb") as writer:
-        while left > 0 and (chunk := reader.read(min(left, 1 << 20))):
-            writer.write(chunk)
-            left -= len(chunk)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +18,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.api import Lensmith
-from engine.contracts.jobs import JobInfo
+from engine.contracts.jobs import JobInfo, JobState
 from engine.errors import ConflictError, InputError, NotFoundError, WeightsError
+from engine.models import bundled as box
 from engine.models.catalog import write_catalog
 from engine.models.hub_state import remember_hub
 from engine.models.library import library_folder, list_imported
+from engine.models.recognise import recognise
 from engine.models.weights_jobs import fetch_weights, import_weights, look
+from engine.storage.tables import JobRow
 from engine.tasks.classification.spec import SPEC, ClassificationConfig
 from engine.training.choices import choose
-from tests.training import make_settings
+from tests.training import make_project, make_run, make_settings
 from tests.work import FakeWork
 
 NAME = "test_resnet"
@@ -51,8 +56,6 @@ def state(prefix: str = "", classes: int = 10) -> dict[str, torch.Tensor]:
 def do(lensmith: Lensmith, job: JobInfo) -> dict[str, Any]:
     """Run a queued import of weights in this process."""
     with lensmith.database.read() as session:
-        from engine.storage.tables import JobRow
-
         payload = session.get_one(JobRow, job.id).payload
     folder = lensmith.settings.runs / job.id / "attempt-1"
     return import_weights(FakeWork(lensmith.settings, lensmith.database, job.id, folder, payload=payload))
@@ -70,7 +73,7 @@ def test_a_file_is_recognised_listed_started_from_and_removed(lensmith: Lensmith
     choice = choose(lensmith.settings, SPEC, ClassificationConfig(weights=item.start))
     assert (choice.backbone, choice.weights.source) == (NAME, "file")
     assert "mine" in choice.weights.sentence
-    assert lensmith.weights.remove("mine") == item.bytes
+    assert lensmith.weights.remove("mine") > item.bytes
     assert list_imported(lensmith.settings) == ()
     assert not (library_folder(lensmith.settings) / "mine").exists()
     with pytest.raises(NotFoundError):
@@ -151,6 +154,8 @@ def test_what_fits_nothing_leaves_nothing(lensmith: Lensmith, tmp_path: Path) ->
         lensmith.weights.start_import(tmp_path / "x.pkl")
     with pytest.raises(InputError, match="no file or folder"):
         lensmith.weights.start_import(tmp_path / "absent.safetensors")
+    with pytest.raises(InputError, match="names with values"):
+        lensmith.weights.start_import(path, model_args="same")  # type: ignore[typeddict-item]
 
 
 @pytest.mark.parametrize("members", [["a.txt"], ["a.safetensors", "b.safetensors"]])
@@ -169,10 +174,9 @@ def test_members_of_a_zip_stay_where_they_belong(lensmith: Lensmith, tmp_path: P
     save_file(state(), tmp_path / "w.safetensors")
     with zipfile.ZipFile(path, "w") as archive:
         archive.write(tmp_path / "w.safetensors", "../../../out.safetensors")
-    do(lensmith, lensmith.weights.start_import(path))
-    assert not list(tmp_path.rglob("../out.safetensors"))
-    outside = [found for found in tmp_path.rglob("out.safetensors") if "unpacked" not in found.parts]
-    assert outside == []
+    with pytest.raises(WeightsError, match="leaves the archive"):
+        do(lensmith, lensmith.weights.start_import(path))
+    assert list(tmp_path.parent.rglob("out.safetensors")) == []
 
 
 def test_a_killed_import_does_not_count_and_can_be_repeated(lensmith: Lensmith, tmp_path: Path) -> None:
@@ -182,7 +186,121 @@ def test_a_killed_import_does_not_count_and_can_be_repeated(lensmith: Lensmith, 
     (library_folder(lensmith.settings) / done["id"] / "about.json").unlink()
     assert list_imported(lensmith.settings) == ()
     again = do(lensmith, lensmith.weights.start_import(path))
-    assert lensmith.weights.get(again["id"]).backbone == NAME
+    assert again["id"] == done["id"]
+    assert [folder.name for folder in library_folder(lensmith.settings).iterdir() if folder.is_dir()] == [
+        "mine"
+    ]
+
+
+def test_a_second_attempt_finds_what_the_first_one_wrote(lensmith: Lensmith, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    save_file(state(), path)
+    job = lensmith.weights.start_import(path)
+    assert do(lensmith, job) == do(lensmith, job)
+    assert len(list_imported(lensmith.settings)) == 1
+
+
+def test_two_imports_at_once_stay_two(lensmith: Lensmith, tmp_path: Path) -> None:
+    """Both are past the recognition before either is written."""
+    jobs = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        save_file({**state(), "extra": torch.full((1,), float(number))}, folder / "net.safetensors")
+        jobs.append(lensmith.weights.start_import(folder / "net.safetensors"))
+    meet = threading.Barrier(2)
+
+    def recognise_and_wait(*args: Any, **choices: Any) -> Any:
+        found = recognise(*args, **choices)
+        meet.wait(60)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
+        patch.setattr("engine.models.weights_jobs.recognise", recognise_and_wait)
+        done = list(pool.map(lambda job: do(lensmith, job), jobs))
+    assert len({entry["id"] for entry in done}) == 2
+    for number, entry in enumerate(done):
+        tensors = load_file(library_folder(lensmith.settings) / entry["id"] / "model.safetensors")
+        assert float(tensors["extra"]) == number
+
+
+@pytest.mark.parametrize("about", ["{}", "not json", '{"title": 3}', "[" * 100_000])
+def test_a_damaged_entry_disturbs_no_other_and_can_be_removed(
+    lensmith: Lensmith, tmp_path: Path, about: str
+) -> None:
+    path = tmp_path / "mine.safetensors"
+    save_file(state(), path)
+    done = do(lensmith, lensmith.weights.start_import(path, title="good"))
+    bad = library_folder(lensmith.settings) / "bad"
+    bad.mkdir()
+    (bad / "about.json").write_text(about)
+    listed = {item.id: item for item in lensmith.weights.list() if item.source == "imported"}
+    assert set(listed) == {"good", "bad"} and "damaged" in listed["bad"].title
+    with pytest.raises(WeightsError, match="damaged"):
+        choose(lensmith.settings, SPEC, ClassificationConfig(weights="weights:bad"))
+    lensmith.weights.remove("bad")
+    assert [item.id for item in list_imported(lensmith.settings)] == [done["id"]]
+
+
+def test_what_is_taken_along_says_what_is_true_now(lensmith: Lensmith, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    save_file(state(), path)
+    for mean in ((0.1, 0.1, 0.1), (0.9, 0.9, 0.9)):
+        do(lensmith, lensmith.weights.start_import(path, title="Mine", licence="MIT", mean=mean))
+        with zipfile.ZipFile(lensmith.weights.file("weights:mine").path) as archive:
+            config = json.loads(archive.read("mine/config.json"))
+        assert config["pretrained_cfg"]["mean"] == list(mean)
+        assert config["lensmith"] == {"title": "Mine", "licence": "MIT", "origin": "mine.safetensors"}
+        lensmith.weights.remove("mine")
+    assert list((lensmith.settings.cache / "weights").glob("*.zip")) == []
+
+
+def test_weights_that_a_run_waits_for_stay(lensmith: Lensmith, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    save_file(state(), path)
+    do(lensmith, lensmith.weights.start_import(path))
+    version = make_project(lensmith.settings, lensmith.database)
+    work = make_run(lensmith.settings, lensmith.database, version, {"weights": "weights:mine"})
+    with pytest.raises(ConflictError, match="waits to start"):
+        lensmith.weights.remove("mine")
+    with lensmith.database.write() as session:
+        session.get_one(JobRow, work.job_id).state = JobState.FAILED
+    lensmith.weights.remove("mine")
+
+
+def test_an_upload_goes_away_with_its_import(lensmith: Lensmith, tmp_path: Path) -> None:
+    save_file({"some.layer.weight": torch.zeros(3, 5)}, tmp_path / "bad.safetensors")
+    save_file(state(), tmp_path / "model.safetensors")
+    for name in ("bad.safetensors", "model.safetensors"):
+        size = (tmp_path / name).stat().st_size
+        upload = lensmith.datasets.begin_upload(name, size)
+        place = lensmith.datasets.upload_path(upload.id)
+        shutil.copyfile(tmp_path / name, place)
+        lensmith.datasets.record_upload(upload.id, size)
+        job = lensmith.weights.start_import(upload=upload.id)
+        if name == "bad.safetensors":
+            with pytest.raises(WeightsError):
+                do(lensmith, job)
+        else:
+            assert lensmith.weights.get(do(lensmith, job)["id"]).title == "model"
+        assert not place.exists()
+
+
+def test_one_download_of_each_at_a_time(lensmith: Lensmith) -> None:
+    first = lensmith.weights.start_fetch("resnet18")
+    assert lensmith.weights.start_fetch("resnet18").id == first.id
+    assert lensmith.weights.start_fetch("resnet50").id != first.id
+
+
+@pytest.mark.parametrize("item", ["auto", "random", "", "weights:"])
+def test_no_name_but_their_own_removes_weights(lensmith: Lensmith, tmp_path: Path, item: str) -> None:
+    cached = tmp_path / "torch" / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"weights")
+    with pytest.raises(NotFoundError):
+        lensmith.weights.remove(item)
+    assert lensmith.weights.remove(cached.name) == 7
+    assert not cached.exists()
 
 
 def test_what_the_hub_says_is_written_down(lensmith: Lensmith, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,10 +320,17 @@ def test_what_the_hub_says_is_written_down(lensmith: Lensmith, monkeypatch: pyte
     assert lensmith.weights.start_fetch("resnet18").kind == "fetch-weights"
 
 
-def test_shipped_weights_stay(lensmith: Lensmith) -> None:
-    for item in lensmith.weights.list():
-        if item.source == "bundled":
-            with pytest.raises(ConflictError):
-                lensmith.weights.remove(item.id)
+def test_shipped_weights_stay(lensmith: Lensmith, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "boxed.safetensors"
+    save_file(state(), path)
+    half = (0.5, 0.5, 0.5)
+    entry = box.Bundled("lensmith_test", NAME, path, half, half, 64, "bilinear", "apache-2.0", "")
+    monkeypatch.setattr(box, "BUNDLED", (entry,))
+    (item,) = (item for item in lensmith.weights.list() if item.source == "bundled")
+    assert (item.id, item.start, item.removable) == ("lensmith_test", "bundled", False)
+    for name in (item.id, item.start):
+        with pytest.raises(ConflictError):
+            lensmith.weights.remove(name)
+    assert path.exists()
     with pytest.raises(NotFoundError):
         lensmith.weights.remove("nothing")
