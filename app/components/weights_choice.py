@@ -14,9 +14,9 @@ from app.engine_client import client
 from engine.contracts.jobs import JobState
 from engine.contracts.models import WeightsPlan
 from engine.contracts.projects import ProjectSummary
-from engine.contracts.runs import PresetInfo, RunDetail, RunSummary
+from engine.contracts.runs import PresetInfo, RunDetail, RunSummary, TrainOptions
 from engine.contracts.weights import HubAnswer, WeightsItem
-from engine.errors import LensmithError
+from engine.errors import LensmithError, NotFoundError, WeightsError
 
 PICKED: Final = "weights-choice"
 TYPING: Final = "weights-typing"
@@ -60,6 +60,16 @@ def weights_choice(project: ProjectSummary, preset: PresetInfo) -> bool:
     return True
 
 
+def options_here(project: str) -> TrainOptions:
+    """Return what Train offers, with what each preset would do from the weights that were chosen."""
+    typed = state.here().settings
+    chosen = {name: typed[name] for name in ("weights", "backbone") if isinstance(typed.get(name), str)}
+    try:
+        return client().runs.options(project, **chosen)
+    except (WeightsError, NotFoundError):
+        return client().runs.options(project)  # the choice itself says what is wrong with it
+
+
 def _named(preset: PresetInfo) -> dict[str, str]:
     """Return the settings ``weights`` and ``backbone`` as the preset has them, or as they were typed."""
     typed = state.here().settings
@@ -68,7 +78,8 @@ def _named(preset: PresetInfo) -> dict[str, str]:
 
 
 def _plan(project: ProjectSummary, preset: PresetInfo, named: dict[str, str]) -> WeightsPlan | LensmithError:
-    if all(preset.config.get(name, "auto") == text for name, text in named.items()):
+    untouched = not any(name in state.here().settings for name in named)
+    if untouched and all(preset.config.get(name, "auto") == text for name, text in named.items()):
         return preset.weights
     try:
         return client().models.weights_plan({**preset.config, **named}, project.task)
@@ -78,7 +89,7 @@ def _plan(project: ProjectSummary, preset: PresetInfo, named: dict[str, str]) ->
 
 def _options(project: ProjectSummary, automatic: WeightsPlan | LensmithError) -> dict[str, Start]:
     """Return what there is to start from, by the setting ``weights``."""
-    items = client().weights.list()
+    items = [item for item in client().weights.list() if item.start]
     runs = [run for run in client().runs.list(project.id) if run.state is JobState.SUCCEEDED]
     shipped = [item for item in items if item.source == "bundled"][:1]
     starts = [

@@ -13,7 +13,7 @@ from app.components.formats import plain, size
 from app.components.page import card, say, show_problem
 from app.components.params_form import Field
 from app.components.upload import upload_zone
-from app.components.weights_jobs import IMPORT, WATCHED, jobs_part, watch
+from app.components.weights_jobs import IMPORT, forget_ended, jobs_part, watch
 from app.components.weights_list import start_button
 from app.components.weights_words import facts, fit_report
 from app.engine_client import client
@@ -22,6 +22,8 @@ from engine.errors import InputError, LensmithError, NotFoundError
 
 CHOSEN: Final = "weights-file"
 """What is to be imported: ``name``, and ``upload`` (with ``bytes``) or ``path``; ``job`` once it began."""
+SAID: Final = "weights-said"
+"""What was filled in for the import before, for the next try."""
 KINDS: Final = ".safetensors,.pt,.pth,.zip"
 LARGEST: Final = 4 * 2**30
 TEXTS: Final = {
@@ -83,8 +85,11 @@ def _choose(chosen: Mapping[str, Any]) -> None:
 def _form(chosen: dict[str, Any]) -> None:
     """Draw what may be said about the chosen file; it stays after a refusal, to be changed."""
     job = _job(chosen)
-    if job is not None and job.state is JobState.SUCCEEDED:
+    if job is not None and job.state in ENDED and (job.state is JobState.SUCCEEDED or "upload" in chosen):
+        # An upload goes away with its import; after a refusal the file is dropped again, the words stay.
         del st.session_state[CHOSEN]
+        if job.state is JobState.SUCCEEDED:
+            st.session_state.pop(SAID, None)
         st.rerun()
     moving = job is not None and job.state not in ENDED
     with st.container(horizontal=True, vertical_alignment="center", key="weights-chosen"):
@@ -92,18 +97,21 @@ def _form(chosen: dict[str, Any]) -> None:
         st.markdown(f"**{plain(chosen['name'])}**{weight}", width="stretch")
         if not moving:
             st.button("Choose another", type="tertiary", key="weights-other", on_click=_put_away)
+    said: dict[str, Any] = st.session_state.get(SAID, {})
     with st.form("weights-import", border=False):
         given: dict[str, Any] = {
-            name: st.text_input(title, placeholder=hint, key=f"weights-{name}")
+            name: st.text_input(title, said.get(name, ""), placeholder=hint, key=f"weights-{name}")
             for name, (title, hint) in TEXTS.items()
         }
         with st.expander("Arguments and normalisation"):
             st.caption("Empty fields come from the config.json in the ZIP, or from the architecture.")
             for name, field in NUMBERS.items():
-                given[name] = st.text_input(field.title, help=field.note, key=f"weights-{name}")
+                given[name] = st.text_input(
+                    field.title, said.get(name, ""), help=field.note, key=f"weights-{name}"
+                )
             given["input_size"] = st.number_input(
-                "Image size (px)", min_value=16, max_value=2048, value=None, step=1, key="weights-size",
-                placeholder="automatic",
+                "Image size (px)", min_value=16, max_value=2048, value=said.get("input_size"), step=1,
+                key="weights-size", placeholder="automatic",
             )  # fmt: skip
         if st.form_submit_button("Import weights", type="primary", disabled=moving):
             try:
@@ -111,6 +119,7 @@ def _form(chosen: dict[str, Any]) -> None:
             except LensmithError as problem:
                 show_problem(problem)
             else:
+                st.session_state[SAID] = given
                 st.rerun()
 
 
@@ -137,7 +146,7 @@ def _start(chosen: dict[str, Any], choices: dict[str, Any]) -> None:
         **choices,
     )
     state.written(write)
-    st.session_state.get(WATCHED, {}).pop(chosen.get("job"), None)  # the try before is answered by this one
+    forget_ended(IMPORT)  # the try before is answered by this one
     st.session_state[CHOSEN] = {**chosen, "job": job.id}
     watch(job, f"Importing {chosen['name']}")
 

@@ -82,6 +82,13 @@ def _draw(job: JobInfo, done: Callable[[JobInfo], None]) -> None:
         st.button("Close", key=f"close-{job.id}", type="tertiary", on_click=_forget, args=(job.id,))
 
 
+def forget_ended(kind: str) -> None:
+    """Take the jobs of a kind that have ended off the screen."""
+    for job in _jobs(kind):
+        if job.state in ENDED:
+            _forget(job.id)
+
+
 def fetched(job: JobInfo) -> None:
     """Say what a download has brought."""
     result = job.result or {}

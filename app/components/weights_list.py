@@ -55,7 +55,7 @@ def _card(item: WeightsItem, project: str | None) -> None:
                 exact(item)
         with st.container(horizontal=True, gap="small", key=f"weights-do-{name}"):
             start_button(item, project, key=f"start-{name}")
-            if item.source == "imported":
+            if item.source == "imported" and item.start:
                 st.link_button(
                     "Download", weights_url(item.id), help="A ZIP that any Lensmith takes in again."
                 )
@@ -66,7 +66,9 @@ def _card(item: WeightsItem, project: str | None) -> None:
 def start_button(item: WeightsItem, project: str | None, *, key: str) -> None:
     """Offer to start a run from these weights: Train opens with them chosen."""
     why_not = "" if project else "Open a project first."
-    if not item.backbone:
+    if not item.start:
+        why_not = "They are damaged."
+    elif not item.backbone:
         why_not = "Which architecture they are for is not known: import the file, and it is recognised."
     if st.button("Start a run", key=key, disabled=bool(why_not), help=why_not or None):
         state.go("train", project=project, settings=_settings(item))

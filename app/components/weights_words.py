@@ -21,6 +21,8 @@ RUNS_SHOWN: Final = 3
 
 def facts(item: WeightsItem) -> str:
     """Say what architecture weights are for, where they come from, and their licence, as Markdown."""
+    if not item.start:
+        return SOURCES[item.source]
     known = [
         item.backbone or "not in the catalog by this name",
         SOURCES[item.source],

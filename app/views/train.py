@@ -8,7 +8,7 @@ from app import state
 from app.components.formats import count
 from app.components.page import empty, head, project, run_here, say
 from app.components.presets import as_before, changes, preset_cards, recommended_title, settings
-from app.components.weights_choice import weights_choice
+from app.components.weights_choice import options_here, weights_choice
 from app.engine_client import client
 from engine.errors import LensmithError
 
@@ -23,7 +23,7 @@ def show() -> None:
             if st.button("Add pictures", type="primary"):
                 state.go("new", project=opened.id)
         return
-    options = client().runs.options(opened.id)
+    options = options_here(opened.id)
     parts = f"{options.train_images:,} to learn from, {options.val_images:,} to choose by, "
     with head("Train", f"{count(opened.images, 'image')} · {parts}{options.test_images:,} kept for the test"):
         pass

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -27,12 +30,17 @@ MANY_IMAGES = 400
 LEAST_TRAIN_IMAGES = 2
 
 
-def train_options(session: Session, settings: Settings, project: Project) -> TrainOptions:
-    """Put together what the Train screen shows; measures nothing, reads what was measured."""
+def train_options(
+    session: Session, settings: Settings, project: Project, start: Mapping[str, Any] | None = None
+) -> TrainOptions:
+    """Put together what the Train screen shows; measures nothing, reads what was measured.
+
+    ``start`` holds the settings ``weights`` and ``backbone`` where a person has chosen them already.
+    """
     spec = get_task(project.task)
     summary = queries.summary(session, project.id)
     labelled = _labelled(session, project.id)
-    presets = tuple(_preset(settings, spec, name, labelled) for name in spec.presets)
+    presets = tuple(_preset(settings, spec, name, labelled, start or {}) for name in spec.presets)
     recommended, reason = _recommend(labelled["train"], presets)
     queued = session.scalar(
         select(func.count())
@@ -69,9 +77,11 @@ def _labelled(session: Session, project_id: str) -> dict[str, int]:
     return {split: found.get(split, 0) for split in SPLITS}
 
 
-def _preset(settings: Settings, spec: TaskSpec, name: str, labelled: dict[str, int]) -> PresetInfo:
+def _preset(
+    settings: Settings, spec: TaskSpec, name: str, labelled: dict[str, int], start: Mapping[str, Any]
+) -> PresetInfo:
     config = spec.config.model_validate({"preset": name})
-    choice = choose(settings, spec, config, labelled["train"])
+    choice = choose(settings, spec, config.model_copy(update=dict(start)), labelled["train"])
     title, sentence = TITLES.get(name, (name.capitalize(), ""))
     expected = forecast(settings, choice, labelled["train"], labelled["val"], labelled["test"])
     return PresetInfo(

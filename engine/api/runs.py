@@ -20,10 +20,12 @@ from engine.contracts.training import STRATEGY_TITLES, Plan, TrainingConfig
 from engine.datasets.manifest import freeze_version
 from engine.errors import InputError, NotFoundError
 from engine.jobs import queue
+from engine.models.weights import absolute_weights
 from engine.storage.database import Database, new_id
 from engine.storage.tables import AttemptRow, ExportRow, JobRow, RunRow, VersionRow
 from engine.tasks.base import TaskSpec
 from engine.tasks.registry import get_task
+from engine.training.choices import choose
 
 
 class Runs:
@@ -33,24 +35,34 @@ class Runs:
         self.database = database
         self.jobs = jobs
 
-    def options(self, project: str) -> TrainOptions:
-        """Return presets, forecasts, the parameter schema and what stands in the way."""
+    def options(self, project: str, *, weights: str = "auto", backbone: str = "auto") -> TrainOptions:
+        """Return presets, forecasts, the parameter schema and what stands in the way.
+
+        ``weights`` and ``backbone`` are what a person has chosen already. Raises ``WeightsError`` or
+        ``NotFoundError`` when those weights cannot be used.
+        """
+        start = {"weights": weights, "backbone": backbone}
         with self.database.read() as session:
-            return train_options(session, self.database.settings, find_project(session, project))
+            row = find_project(session, project)
+            return train_options(session, self.database.settings, row, start)
 
     def start(self, project: str, config: Mapping[str, Any], key: str | None = None) -> RunSummary:
         """Freeze the data and queue a training; the same ``key`` again returns the first run.
 
         ``config`` holds any of the task's settings; what is left out comes from the preset. Raises
-        ``InputError`` that names the setting and what it allows, or what is missing in the data.
+        ``InputError`` that names the setting and what it allows, or what is missing in the data, and
+        ``WeightsError`` for weights that cannot be used.
         """
         with self.database.write() as session:
             row = find_project(session, project)
             spec = get_task(row.task)
             checked = check_config(spec, config)
+            # The run is trained in another process, whose folder is another one.
+            checked = checked.model_copy(update={"weights": absolute_weights(checked.weights)})
             problems = train_options(session, self.database.settings, row).problems
             if problems:
                 raise InputError(problems[0])
+            choose(self.database.settings, spec, checked)
             version = freeze_version(session, self.database.settings, row.id, "train")
             run_id = new_id()
             job = queue.enqueue(

@@ -33,6 +33,7 @@ from engine.contracts.runs import (
 )
 from engine.errors import NotFoundError
 from engine.tasks.classification.spec import ClassificationConfig
+from tests.ui.fake_weights import plan_of
 from tests.ui.fake_world import CONFUSION, TOTAL, run_summary
 
 
@@ -42,7 +43,10 @@ class FakeRuns:
     def __init__(self, world: Any) -> None:
         self.world = world
 
-    def options(self, project: str) -> TrainOptions:
+    def options(self, project: str, *, weights: str = "auto", backbone: str = "auto") -> TrainOptions:
+        if weights != "auto":
+            plan_of(weights)  # raises for what is not there
+
         def preset(
             name: str, title: str, sentence: str, backbone: str, strategy: str, seconds: float
         ) -> PresetInfo:

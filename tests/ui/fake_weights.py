@@ -9,7 +9,7 @@ from engine.contracts.files import ServedFile
 from engine.contracts.jobs import JobInfo, JobState, Problem
 from engine.contracts.models import ModelInfo, WeightsInfo, WeightsPlan
 from engine.contracts.weights import HubAnswer, WeightsFit, WeightsItem
-from engine.errors import InputError, NotFoundError
+from engine.errors import NotFoundError, WeightsError
 from tests.ui.fake_world import NOW, picture
 
 
@@ -73,7 +73,7 @@ def plan_of(weights: str) -> WeightsPlan:
         return WeightsPlan(source="file", name=weights, sentence="Your weights “Line camera”, 22 MB.")
     if weights.startswith("run:"):
         return WeightsPlan(source="run", name=weights, sentence="The weights of an earlier run of yours.")
-    raise InputError(f"There is no weights file “{weights}”.", "Check the path.")
+    raise WeightsError(f"There is no weights file “{weights}”.", "Check the path.")
 
 
 class FakeWeights:

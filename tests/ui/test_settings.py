@@ -211,6 +211,32 @@ def test_a_failing_import_says_why_and_keeps_the_form(open_screen: Open) -> None
     assert "It fits nothing" not in read(test), "the new try answers the old one"
 
 
+def test_after_a_refusal_an_upload_is_dropped_again_and_the_words_stay(open_screen: Open) -> None:
+    facade = FakeFacade()
+    test = open_screen("settings", facade)
+    test.session_state["weights-file"] = {"name": "mine.pth", "upload": "u0", "bytes": 9}
+    test.run().text_input(key="weights-licence").input("MIT")
+    press(test, "Import weights")
+    end(facade, "weights0", problem=Problem(message="It fits nothing.", hint="Name an architecture."))
+    test.run().run()
+    assert "It fits nothing" in read(test)
+    assert not any(b.label == "Import weights" for b in test.button), "the upload went away"
+    test.session_state["weights-file"] = {"name": "mine.pth", "upload": "u1", "bytes": 9}
+    assert test.run().text_input(key="weights-licence").value == "MIT"
+
+
+def test_damaged_weights_can_only_be_removed(open_screen: Open) -> None:
+    facade = FakeFacade()
+    hurt = {"id": "hurt", "title": "hurt (damaged)", "start": "", "backbone": "", "fit": None}
+    facade.weights.found = (items()[1].model_copy(update=hurt),)
+    test = open_screen("settings", facade, project="p1")
+    assert test.button(key="start-imported-hurt").disabled
+    assert not test.get("link_button")
+    assert test.button(key="remove-imported-hurt")
+    train = open_screen("train", facade, project="p1")
+    assert not any("hurt" in option for option in train.selectbox(key="weights-choice").options)
+
+
 def test_a_refused_import_is_a_sentence(open_screen: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     facade = FakeFacade()
 
@@ -283,7 +309,7 @@ def test_a_path_is_typed_and_one_that_is_not_there_cannot_be_started(open_screen
 def _hub_plan(facade: FakeFacade, monkeypatch: pytest.MonkeyPatch, plan: WeightsPlan) -> None:
     options = facade.runs.options
 
-    def planned(project: str) -> Any:
+    def planned(project: str, **_: str) -> Any:
         found = options(project)
         presets = tuple(preset.model_copy(update={"weights": plan}) for preset in found.presets)
         return found.model_copy(update={"presets": presets})
