@@ -67,6 +67,10 @@ class HubError(WeightsError):
     flag = "no-hub"
 
 
+class HubSilentError(WeightsError):
+    """The hub of weights (or another server of theirs) does not answer, or only with its own failure."""
+
+
 class QuestionError(InputError):
     """The import needs a decision from a person; ``flag`` names the option that answers it."""
 

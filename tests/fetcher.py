@@ -20,7 +20,8 @@ from typing import Any
 from huggingface_hub import close_session
 
 from engine.errors import JobCancelledError, LensmithError
-from engine.models.fetch import ask, cached, cached_items, fetch, hub_problem, remove_cached
+from engine.models.fetch import ask, fetch
+from engine.models.hub_cache import cached, cached_items, remove_cached
 from engine.models.published import Published
 from engine.models.weights import hub_environment
 from engine.settings import Settings
@@ -111,7 +112,6 @@ def _obey(order: dict[str, Any]) -> dict[str, Any]:
     calls: dict[str, Any] = {
         "fetch": lambda: str(fetch(settings, published, progress, check_stop)),  # type: ignore[arg-type]
         "ask": lambda: asdict(ask(settings, published)),  # type: ignore[arg-type]
-        "problem": lambda: hub_problem(settings, published),
         "cached": lambda: (path := cached(published)) and str(path),  # type: ignore[arg-type]
         "items": lambda: [{**asdict(item), "path": str(item.path)} for item in cached_items()],
         "remove": lambda: remove_cached(published),  # type: ignore[arg-type]

@@ -20,10 +20,12 @@ from engine.contracts.training import STRATEGY_TITLES, Plan, TrainingConfig
 from engine.datasets.manifest import freeze_version
 from engine.errors import InputError, NotFoundError
 from engine.jobs import queue
+from engine.models.weights import absolute_weights
 from engine.storage.database import Database, new_id
 from engine.storage.tables import AttemptRow, ExportRow, JobRow, RunRow, VersionRow
 from engine.tasks.base import TaskSpec
 from engine.tasks.registry import get_task
+from engine.training.choices import choose
 
 
 class Runs:
@@ -48,15 +50,19 @@ class Runs:
         """Freeze the data and queue a training; the same ``key`` again returns the first run.
 
         ``config`` holds any of the task's settings; what is left out comes from the preset. Raises
-        ``InputError`` that names the setting and what it allows, or what is missing in the data.
+        ``InputError`` that names the setting and what it allows, or what is missing in the data, and
+        ``WeightsError`` for weights that cannot be used.
         """
         with self.database.write() as session:
             row = find_project(session, project)
             spec = get_task(row.task)
             checked = check_config(spec, config)
+            # The run is trained in another process, whose folder is another one.
+            checked = checked.model_copy(update={"weights": absolute_weights(checked.weights)})
             problems = train_options(session, self.database.settings, row).problems
             if problems:
                 raise InputError(problems[0])
+            choose(self.database.settings, spec, checked)
             version = freeze_version(session, self.database.settings, row.id, "train")
             run_id = new_id()
             job = queue.enqueue(

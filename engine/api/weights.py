@@ -17,8 +17,8 @@ from engine.contracts.weights import HubAnswer, WeightsItem
 from engine.errors import ConflictError, InputError, NotFoundError
 from engine.jobs import queue
 from engine.models import bundled as box
-from engine.models.catalog import read_catalog
-from engine.models.hub_cache import CachedWeights, cached_items, remove_cached
+from engine.models.catalog import must_be_asked, read_catalog
+from engine.models.hub_cache import CachedWeights, cached_items, is_offline, remove_cached
 from engine.models.hub_state import hub_state
 from engine.models.library import Imported, damaged, list_imported, packed, remove
 from engine.models.published import published
@@ -79,11 +79,16 @@ class Weights:
 
         Raises ``InputError`` when there are none.
         """
-        if published(self.database.settings, backbone) is None:
+        if not self._may_be_published(backbone):
             raise InputError(
                 f"No weights are published for “{backbone}”.", "`lensmith models` lists what there is."
             )
         return self._about("fetch-weights", backbone, key)
+
+    def _may_be_published(self, backbone: str) -> bool:
+        """Say whether something is published for ``backbone``, as far as a web process knows."""
+        settings = self.database.settings
+        return must_be_asked(settings, backbone) or published(settings, backbone) is not None
 
     def _about(self, kind: str, backbone: str, key: str | None = None) -> JobInfo:
         """Queue a job about a backbone, unless one is waiting or running."""
@@ -132,7 +137,7 @@ class Weights:
 
     def look(self, backbone: str) -> None:
         """Ask the hub, in the background, whether it answers and how large these weights are."""
-        if self.database.settings.offline or published(self.database.settings, backbone) is None:
+        if is_offline(self.database.settings) or not self._may_be_published(backbone):
             return
         self._about("look", backbone)
 
@@ -140,7 +145,7 @@ class Weights:
         """Return whether the hub may be asked, is being asked, and whether it answered lately."""
         settings = self.database.settings
         return HubAnswer(
-            offline=settings.offline,
+            offline=is_offline(settings),
             asking=any(job.kind == "look" for job in self.jobs.active()),
             problem=hub_state(settings).problem,
         )

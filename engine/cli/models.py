@@ -20,6 +20,7 @@ from engine.cli.support import (
     picture_files,
     predict_files,
     save_export,
+    say,
 )
 from engine.contracts.predictions import FilePrediction
 
@@ -37,7 +38,9 @@ def train(
     """Start a training."""
     lensmith = open_workspace()
     settings = parse_settings([*(set_ or []), *(more or [])])
-    run = lensmith.runs.start(project, {**settings, "preset": preset})
+    config = {**settings, "preset": preset}
+    run = lensmith.runs.start(project, config)
+    say(lensmith.models.weights_plan(config, run.task).sentence)
     if not no_worker:
         ensure_worker(lensmith)
     if wait:

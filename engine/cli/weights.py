@@ -10,11 +10,11 @@ import typer
 
 from engine.api import open_workspace
 from engine.api.weights import ImportSettings
-from engine.cli.app import Json, app
+from engine.cli.app import Json, NoWorker, app
 from engine.cli.support import answer, follow, opened, parse_settings
-from engine.contracts.jobs import JobState
+from engine.contracts.jobs import JobInfo, JobState
 from engine.contracts.weights import WeightsItem
-from engine.errors import InputError
+from engine.errors import InputError, RunError
 
 weights = typer.Typer(help="Starting weights on this machine.", no_args_is_help=True)
 app.add_typer(weights, name="weights")
@@ -33,10 +33,14 @@ def list_(as_json: Json = False) -> None:
 
 
 @weights.command()
-def fetch(backbone: str, as_json: Json = False) -> None:
+def fetch(backbone: str, as_json: Json = False, no_worker: NoWorker = False) -> None:
     """Fetch a backbone's published weights, for work without a network."""
-    lensmith = opened(worker=True)
-    job = follow(lensmith, lensmith.weights.start_fetch(backbone).id, "download")
+    lensmith = opened(worker=not no_worker)
+    started = lensmith.weights.start_fetch(backbone)
+    if no_worker:
+        _queued(started, as_json=as_json)
+        return
+    job = follow(lensmith, started.id, "download")
     result = job.result or {}
     if as_json:
         answer({"backbone": backbone, **result})
@@ -55,27 +59,44 @@ def import_(
         ),
     ] = None,
     as_json: Json = False,
+    no_worker: NoWorker = False,
 ) -> None:
     """Take in a weights file (.safetensors, .pt, .pth), or a folder or ZIP with one and its config.json."""
-    lensmith = opened(worker=True)
+    lensmith = opened(worker=not no_worker)
     choices = parse_settings(set_ or [])
     unknown = set(choices) - set(ImportSettings.__annotations__)
     if unknown:
         known = ", ".join(ImportSettings.__annotations__)
         raise InputError(f"“{', '.join(sorted(unknown))}” cannot be set.", f"Known: {known}.")
     started = lensmith.weights.start_import(source, **choices)
+    if no_worker:
+        _queued(started, as_json=as_json)
+        return
     job = follow(lensmith, started.id, "import of weights", check=False)
     if job.state is not JobState.SUCCEEDED:
-        problem = job.problem
-        raise InputError(
-            problem.message if problem else "The import was stopped.", problem.hint if problem else ""
-        )
+        raise _not_imported(job)
     item = lensmith.weights.get(str((job.result or {})["id"]))
     if as_json:
         answer(item.model_dump(mode="json"))
         return
     for line in _lines(item):
         print(line)
+
+
+def _queued(job: JobInfo, *, as_json: bool) -> None:
+    """Say what waits for a worker."""
+    if as_json:
+        answer({"job": job.id, "state": job.state})
+    else:
+        print(f"Queued as {job.id}; a worker does it.")
+
+
+def _not_imported(job: JobInfo) -> InputError | RunError:
+    """Return the error of an import: exit code 2 for a file that cannot be used, else 1."""
+    problem = job.problem
+    if problem is None:
+        return RunError(f"The import was {job.state}.")
+    return (InputError if problem.of_input else RunError)(problem.message, problem.hint)
 
 
 def _lines(item: WeightsItem) -> list[str]:
@@ -98,7 +119,11 @@ def export(item: str, to: Annotated[Path, typer.Option("--to", help="A folder or
     """Save imported weights as a ZIP that any Lensmith takes in again."""
     file = open_workspace().weights.file(item)
     target = to / file.name if to.is_dir() else to
-    shutil.copyfile(file.path, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file.path, target)
+    except OSError as error:
+        raise InputError(f"“{target}” cannot be written: {error.strerror}.", "Choose another.") from error
     print(target)
 
 

@@ -50,11 +50,15 @@ ENDED = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 
 
 class Problem(Record):
-    """Why a job did not succeed, for a person: what is wrong and what to do."""
+    """Why a job did not succeed, for a person: what is wrong and what to do.
+
+    ``of_input`` tells that what the person gave cannot be used, rather than that something broke.
+    """
 
     message: str
     hint: str = ""
     flag: str = ""
+    of_input: bool = False
 
 
 class JobInfo(Record):

@@ -8,7 +8,7 @@ import sqlite3
 from sqlalchemy.exc import OperationalError
 
 from engine.contracts.jobs import Problem
-from engine.errors import HubError, LensmithError, QuestionError
+from engine.errors import HubError, InputError, LensmithError, QuestionError
 from engine.jobs.kinds import JobKind
 
 DISK_FULL = "disk_full"
@@ -32,7 +32,8 @@ def problem_of(error: Exception, kind: JobKind) -> Problem:
     """Say for a person what an error of a job means and what to do about it."""
     if isinstance(error, LensmithError):
         flag = error.flag if isinstance(error, QuestionError | HubError) else ""
-        return Problem(message=error.message, hint=error.hint, flag=flag)
+        given = isinstance(error, InputError)
+        return Problem(message=error.message, hint=error.hint, flag=flag, of_input=given)
     if isinstance(error, MemoryError):
         return Problem(
             message=f"{kind.title} needed more memory than there is.",

@@ -15,8 +15,9 @@ from engine.contracts.models import WeightsPlan
 from engine.contracts.results import WeightsUsed
 from engine.errors import InputError, WeightsError
 from engine.models.matching import match
+from engine.models.other_files import refuse_other_files
 from engine.models.torch_files import read_state
-from engine.models.weights import check_model_args, weights_file
+from engine.models.weights import Brought, check_model_args, weights_file
 from engine.models.weights_file import FileConfig
 from engine.settings import Settings
 
@@ -31,7 +32,6 @@ class Normalisation:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: str
-    crop_pct: float
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,7 @@ def create(name: str, num_classes: int, model_args: Mapping[str, Any], dropout: 
     """Create a timm model with fresh random weights; raises ``InputError`` for what timm or we refuse."""
     check_model_args(model_args)
     if not timm.is_model(name):
-        close = ", ".join(timm.list_models(f"*{name.partition('_')[0]}*")[:5])
-        raise InputError(f"timm has no backbone called “{name}”.", f"Close by: {close}." if close else "")
+        raise no_backbone(name)
     try:
         model = timm.create_model(name, num_classes=num_classes, drop_rate=dropout, **model_args)
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
@@ -71,31 +70,39 @@ def create(name: str, num_classes: int, model_args: Mapping[str, Any], dropout: 
     return model
 
 
+def no_backbone(name: str) -> InputError:
+    """Make the error that says that there is no backbone called ``name``, and what is called like it."""
+    close = ", ".join(timm.list_models(f"*{name.partition('_')[0]}*")[:5])
+    return InputError(f"timm has no backbone called “{name}”.", f"Close by: {close}." if close else "")
+
+
 def build(
     settings: Settings,
     name: str,
     num_classes: int,
-    plan: WeightsPlan,
+    start: WeightsPlan | Brought,
     model_args: Mapping[str, Any],
     *,
     image_size: int | None = None,
     dropout: float = 0.0,
     seed: int = 0,
 ) -> Built:
-    """Create ``name`` and fill it as ``plan`` says; raises ``WeightsError`` when that is not possible.
+    """Create ``name`` and fill it from ``start``, a plan or what ``weights_file`` brought for one.
 
-    The classifier always starts from random numbers drawn with ``seed``. The ``model_args`` of the
-    result build the same network again, for ``image_size`` px.
+    Raises ``WeightsError`` when that is not possible. The classifier always starts from random numbers drawn
+    with ``seed``. The ``model_args`` of the result build the same network again, for ``image_size`` px.
     """
     torch.manual_seed(seed)
     model = create(name, num_classes, model_args, dropout)
     drawn = f"random {seed} torch {torch.__version__}"
-    if plan.source == "random":
+    if isinstance(start, WeightsPlan) and start.source == "random":
         wanted = _normalisation(model, FileConfig())
         used = WeightsUsed(source="random", name="random")
         return Built(model, used, wanted, _resize(model, name, model_args, image_size), drawn)
-    path, config = weights_file(settings, name, plan)
+    brought = start if isinstance(start, Brought) else weights_file(settings, name, start)
+    plan, path = brought.plan, brought.path
     state, digest = read_state(settings, path)
+    refuse_other_files(_shapes(state), {key: _kind(value) for key, value in state.items()})
     fit = load_weights(model, state, path.name)
     used = WeightsUsed(
         source=plan.source,
@@ -105,7 +112,7 @@ def build(
         sha256=digest,
     )
     identity = digest if fit.share == 1.0 else f"{digest} {drawn}"
-    wanted, args = _normalisation(model, config), _resize(model, name, model_args, image_size)
+    wanted, args = _normalisation(model, brought.config), _resize(model, name, model_args, image_size)
     return Built(model, used, wanted, args, identity, (fit.note,) if fit.note else ())
 
 
@@ -139,7 +146,6 @@ def _normalisation(model: nn.Module, config: FileConfig) -> Normalisation:
         mean=config.mean or tuple(published.get("mean", (0.485, 0.456, 0.406))),
         std=config.std or tuple(published.get("std", (0.229, 0.224, 0.225))),
         interpolation=interpolation if interpolation in ("bilinear", "bicubic") else "bilinear",
-        crop_pct=config.crop_pct or float(published.get("crop_pct") or 1.0),
     )
 
 
@@ -179,6 +185,14 @@ def _misfit(file: str, share: float, model: nn.Module) -> str:
 
 def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in tensors.items()}
+
+
+def _kind(value: torch.Tensor) -> str:
+    """Name a tensor's type: as safetensors does where training can go on from it ("F32"), else as torch."""
+    if value.dtype == torch.bfloat16:
+        return "BF16"
+    plain = value.dtype in (torch.float16, torch.float32, torch.float64)
+    return f"F{8 * value.element_size()}" if plain else str(value.dtype).removeprefix("torch.")
 
 
 def classifier_names(model: nn.Module) -> tuple[str, ...]:

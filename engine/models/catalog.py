@@ -7,6 +7,7 @@ writes them again.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -17,20 +18,21 @@ from pydantic import TypeAdapter
 from engine.contracts.jobs import Work
 from engine.contracts.models import DeviceInfo, ModelInfo, WeightsInfo
 from engine.models.hub_cache import mark_cached
-from engine.models.recommended import RECOMMENDED, Recommended
+from engine.models.libraries import DISTRIBUTIONS, without_tag
+from engine.models.recommended import RECOMMENDED, Recommended, recommended
 from engine.models.speeds import read_speeds
 from engine.settings import Settings
 from engine.storage.blobs import write_atomic
 
 FORMAT = 3
-LIBRARIES = ("timm", "segmentation-models-pytorch", "torchvision")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,99}")
 _MODELS = TypeAdapter(tuple[ModelInfo, ...])
 _DEVICES = TypeAdapter(tuple[DeviceInfo, ...])
 
 
 def catalog_path(settings: Settings) -> Path:
     """Return where the catalog of the installed libraries is, or would be."""
-    made_with = "-".join(f"{name}{version(name)}" for name in LIBRARIES)
+    made_with = "-".join(f"{name}{version(name)}" for name in DISTRIBUTIONS.values())
     return settings.cache / f"catalog-{FORMAT}-{made_with}.json"
 
 
@@ -69,10 +71,60 @@ def _parse(path: Path, _modified: int) -> tuple[ModelInfo, ...]:
 
 
 def find_model(settings: Settings, name: str) -> ModelInfo | None:
-    """Return the entry called ``name`` of the written catalog, or None."""
-    if not catalog_path(settings).is_file():
+    """Return the entry called ``name``, of the catalog or of what a child has asked for; None: not known."""
+    for path in (catalog_path(settings), _asked_path(settings, name)):
+        if path is not None and path.is_file():
+            models = _by_name(path, path.stat().st_mtime_ns)
+            if name in models:
+                return mark_cached(_with_speeds(settings, (models[name],)))[0]
+    return None
+
+
+def catalog_names(settings: Settings) -> frozenset[str]:
+    """Return the names of all backbones, without the tags of timm's weights; empty until it is written."""
+    path = catalog_path(settings)
+    return frozenset(_by_name(path, path.stat().st_mtime_ns)) if path.is_file() else frozenset()
+
+
+def must_be_asked(settings: Settings, name: str) -> bool:
+    """Say whether only a child can find out what is published for ``name`` (``ask_libraries``).
+
+    So it is as long as the catalog is not written, and later for names with a tag, which it does not list.
+    """
+    if recommended(name) is not None or find_model(settings, name) is not None:
+        return False
+    names = catalog_names(settings)
+    return not names or (name != without_tag(name) and without_tag(name) in names)
+
+
+def ask_libraries(settings: Settings, name: str) -> ModelInfo:
+    """Return the entry called ``name``, from its library where the catalog has none yet; child process only.
+
+    A name of timm's may have a tag ("resnet18.a1_in1k"), which the catalog never lists. The answer is kept,
+    so that the web process knows it too. Raises ``InputError`` for a name that no library has.
+    """
+    found = find_model(settings, name)
+    if found is not None:
+        return found
+    from engine.models.listing import list_model
+
+    found = list_model(name)
+    path = _asked_path(settings, name)
+    if path is not None:
+        write_atomic(path, _MODELS.dump_json((found,)))
+    return found
+
+
+def _asked_path(settings: Settings, name: str) -> Path | None:
+    """Return where the answer about one name is kept; None for what can be no name."""
+    if not _NAME.fullmatch(name):
         return None
-    return next((model for model in read_catalog(settings) if model.name == name), None)
+    return settings.cache / catalog_path(settings).stem / f"{name.replace('/', '--')}.json"
+
+
+@lru_cache(maxsize=64)
+def _by_name(path: Path, modified: int) -> dict[str, ModelInfo]:
+    return {model.name: model for model in _parse(path, modified)}
 
 
 def read_devices(settings: Settings) -> tuple[DeviceInfo, ...]:

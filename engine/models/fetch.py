@@ -16,41 +16,37 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import WeightsError
+from engine.errors import HubSilentError, WeightsError
 from engine.models.hub_cache import (
-    CachedWeights,
     alone,
     cached,
     cached_file,
-    cached_items,
     hub_files,
-    remove_cached,
+    is_offline,
     repository_folder,
     torch_folder,
 )
 from engine.models.published import Published
-from engine.models.transfer import CHUNK, HINT, SHA256, Line, Progress, Stop, Watch, agrees, nobody
+from engine.models.transfer import CHUNK, HINT, SHA256, Bytes, Line, Stop, Watch, agrees, nobody
 from engine.settings import Settings
 
 if TYPE_CHECKING:
     from huggingface_hub import HfFileMetadata
 
-__all__ = ["CachedWeights", "ask", "cached", "cached_items", "fetch", "hub_problem", "remove_cached"]
-
 _STAGING = ".lensmith-"
 _CHECKSUM = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 
-def fetch(settings: Settings, published: Published, progress: Progress, check_stop: Stop) -> Path:
+def fetch(settings: Settings, published: Published, progress: Bytes, check_stop: Stop) -> Path:
     """Return the weights file, from the cache or by downloading it; its bytes agree with its checksum.
 
     ``progress(done, total)`` gets bytes, ``total`` None when unknown; ``check_stop`` raises to cancel. Both
     are called in the calling thread. Raises ``WeightsError`` when Lensmith is offline, the address does not
     answer or falls silent for ``settings.hub_timeout`` seconds, does not have the file, sends wrong bytes,
-    or the disk is too small. A later call starts cleanly.
+    or the disk is too small; a ``HubSilentError`` when nobody answered at all. A later call starts cleanly.
     """
     here = cached(published)
-    if here is not None and agrees(here, _checksum(here, published)):
+    if here is not None and _is_whole(here, published):
         return here  # without the lock: a cache may be shared and only readable
     try:
         with alone(published.name, check_stop):
@@ -62,11 +58,11 @@ def fetch(settings: Settings, published: Published, progress: Progress, check_st
 def _fetch_alone(watch: Watch, published: Published) -> Path:
     here = cached(published)  # another process may have fetched them meanwhile
     if here is not None:
-        if agrees(here, _checksum(here, published)):
+        if _is_whole(here, published):
             return here
-        here.resolve().unlink()
+        here.resolve().unlink(missing_ok=True)
         here.unlink(missing_ok=True)
-    if _is_offline(watch.settings):
+    if is_offline(watch.settings):
         damaged = "" if here is None else " The damaged file in the cache was removed."
         raise WeightsError(
             f"The weights {published.name} are not on this machine, and Lensmith is offline.{damaged}", HINT
@@ -79,7 +75,7 @@ def ask(settings: Settings, published: Published) -> Published:
 
     Raises ``WeightsError`` as ``fetch`` does, within ``settings.hub_timeout`` seconds.
     """
-    if _is_offline(settings):
+    if is_offline(settings):
         raise WeightsError("Lensmith is offline.", HINT)
     watch = Watch(settings, published.name)
     if published.repository:
@@ -88,27 +84,12 @@ def ask(settings: Settings, published: Published) -> Published:
     return replace(published, bytes=watch.run(lambda line: _head(published.url, settings)))
 
 
-def hub_problem(settings: Settings, published: Published | None = None) -> str:
-    """Return "" when the hub (or the place of these weights) answers within the limit, else a sentence."""
-    from huggingface_hub import constants
-
+def _is_whole(path: Path, published: Published) -> bool:
+    """Compare a cached file with its checksum; False when it was removed meanwhile."""
     try:
-        if published is not None:
-            ask(settings, published)
-        elif _is_offline(settings):
-            return "Lensmith is offline."
-        else:
-            address = constants.ENDPOINT
-            Watch(settings, address).run(lambda line: _answers(address, settings))
-    except WeightsError as error:
-        return error.message
-    return ""
-
-
-def _is_offline(settings: Settings) -> bool:
-    from huggingface_hub import constants
-
-    return settings.offline or constants.is_offline_mode()
+        return agrees(path, _checksum(path, published))
+    except FileNotFoundError:
+        return False
 
 
 def _checksum(path: Path, published: Published) -> str:
@@ -125,7 +106,7 @@ def _metadata(watch: Watch, published: Published, file: str) -> tuple[HfFileMeta
     asking = replace(watch, progress=nobody)
     found = asking.run(lambda line: get_hf_file_metadata(url, timeout=watch.settings.hub_timeout))
     if not found.etag or not found.commit_hash or not _CHECKSUM.fullmatch(found.etag):
-        raise WeightsError(f"What answers for {published.name} is not a weights hub.", HINT)
+        raise HubSilentError(f"What answers for {published.name} is not a weights hub.", HINT)
     return found, found.etag
 
 
@@ -240,12 +221,3 @@ def _head(url: str, settings: Settings) -> int | None:
     with urllib.request.urlopen(request, timeout=settings.hub_timeout) as answer:  # noqa: S310
         length = answer.headers.get("Content-Length")
     return int(length) if length else None
-
-
-def _answers(url: str, settings: Settings) -> None:
-    """Return when ``url`` answers anything but its own failure."""
-    try:
-        _head(url, settings)
-    except urllib.error.HTTPError as error:
-        if error.code >= 500:
-            raise

@@ -7,6 +7,7 @@ download in under another name and rename it at its end.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +18,14 @@ from filelock import FileLock, Timeout
 
 from engine.contracts.models import Library, ModelInfo, WeightsInfo
 from engine.errors import ConflictError, WeightsError
+from engine.models.weights_file import TORCH_SUFFIXES
+from engine.settings import Settings
 
 if TYPE_CHECKING:
     from engine.models.published import Published
 
 HUB_FILE = "model.safetensors"
 HUB_CONFIG = "config.json"
-TORCH_SUFFIXES = (".pt", ".pth")
 _FOLDER = "models--"
 _OWNERS: dict[str, Library] = {"timm": "timm", "smp-hub": "smp"}
 
@@ -39,6 +41,13 @@ class CachedWeights:
     library: Library
     path: Path
     bytes: int
+
+
+def is_offline(settings: Settings) -> bool:
+    """Say whether nobody is to be asked: by Lensmith's setting, or by the hub's own (``HF_HUB_OFFLINE``)."""
+    from huggingface_hub import constants
+
+    return settings.offline or constants.is_offline_mode()
 
 
 def hub_folder() -> Path:
@@ -154,26 +163,19 @@ def remove_cached(item: Published | CachedWeights) -> int:
 
 
 def _remove_repository(repository: str) -> int:
-    from huggingface_hub import CacheNotFound, scan_cache_dir
-
-    try:
-        cache = scan_cache_dir()
-    except CacheNotFound:
+    """Delete a repository's folder, and look at no other: a cache may hold thousands."""
+    folder = repository_folder(repository)
+    if not folder.is_dir():
         return 0
-    commits = [
-        revision.commit_hash
-        for found in cache.repos
-        if found.repo_type == "model" and found.repo_id == repository
-        for revision in found.revisions
-    ]
-    strategy = cache.delete_revisions(*commits)
-    strategy.execute()
-    # The library only logs what it could not delete.
-    if commits and repository_folder(repository).exists():
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    freed = sum(path.stat().st_size for path in files)  # snapshots hold links to the bytes, or the bytes
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
         raise WeightsError(
-            f"The weights {repository} cannot be deleted whole.", f"See {repository_folder(repository)}."
-        )
-    return strategy.expected_freed_size
+            f"The weights {repository} cannot be deleted whole: {error}.", f"See {folder}."
+        ) from error
+    return freed
 
 
 @contextmanager

@@ -12,20 +12,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.contracts.models import ModelInfo, WeightsInfo
+from engine.models.backbones import no_backbone
+from engine.models.libraries import TORCHVISION, library_of, without_tag
 from engine.models.published import DIGITS, file_of
 from engine.models.recommended import RECOMMENDED, recommended
-
-TORCHVISION = (
-    "alexnet",
-    "googlenet",
-    "squeezenet1_0",
-    "squeezenet1_1",
-    "shufflenet_v2_x0_5",
-    "shufflenet_v2_x1_0",
-    "shufflenet_v2_x1_5",
-    "shufflenet_v2_x2_0",
-)
-"""torchvision's classifiers that timm does not have, under this or another name."""
 
 
 def list_models(check_stop: Callable[[], None]) -> tuple[ModelInfo, ...]:
@@ -39,6 +29,21 @@ def list_models(check_stop: Callable[[], None]) -> tuple[ModelInfo, ...]:
     return (*found, *_smp_encoders(), *(_torchvision_model(name) for name in TORCHVISION))
 
 
+def list_model(name: str) -> ModelInfo:
+    """Describe one architecture; timm's may have a tag. Raises ``InputError`` for an unknown one."""
+    library, plain = library_of(name)
+    found: ModelInfo | None = None
+    if library == "smp":
+        found = next((model for model in _smp_encoders() if model.name == name), None)
+    elif library == "torchvision":
+        found = _torchvision_model(plain) if plain in TORCHVISION else None
+    elif timm.is_model(name) and (name == without_tag(name) or timm.is_model_pretrained(name)):
+        found = _model_info(name, measured=False)
+    if found is None:
+        raise no_backbone(name)
+    return found
+
+
 def _model_info(name: str, *, measured: bool) -> ModelInfo:
     published = timm.get_pretrained_cfg(name)
     entry = recommended(name)
@@ -46,7 +51,7 @@ def _model_info(name: str, *, measured: bool) -> ModelInfo:
     parameters, work = _size(name, size) if measured else (None, None)
     return ModelInfo(
         name=name,
-        family=timm.models.model_entrypoint(name).__module__.rpartition(".")[2],
+        family=timm.models.model_entrypoint(without_tag(name)).__module__.rpartition(".")[2],
         parameters=parameters,
         input_size=size,
         multiply_adds=work,
@@ -63,7 +68,7 @@ def _timm_weights(name: str) -> WeightsInfo:
     licence = published.license or ""
     repository = published.hf_hub_id or ""
     if repository:
-        repository = f"timm/{name}.{published.tag}" if repository == "timm/" else repository
+        repository = f"timm/{without_tag(name)}.{published.tag}" if repository == "timm/" else repository
         return WeightsInfo(source="hub", name=repository, licence=licence)
     if isinstance(published.url, str) and DIGITS.search(file_of(published.url)):
         return WeightsInfo(source="url", name=published.url, licence=licence)

@@ -42,10 +42,11 @@ class Published:
 
 
 def published(settings: Settings, backbone: str) -> Published | None:
-    """Return the published weights of ``backbone``, or None when its library publishes none.
+    """Return the published weights of ``backbone``, None when there are none or they are not known yet.
 
-    They stand in the written catalog. As long as there is none, the short list is known, and for every
-    other name of timm its naming without a tag, which the hub may not have.
+    They stand in the written catalog. As long as there is none, the short list is known, and what a child
+    has asked the libraries for (``engine.models.catalog.ask_libraries``). ``must_be_asked`` there tells
+    the two apart.
     """
     # The catalog marks what is in the cache, and so imports the cache.
     from engine.models.catalog import catalog_path, find_model
@@ -53,12 +54,8 @@ def published(settings: Settings, backbone: str) -> Published | None:
     model = find_model(settings, backbone)
     if model is not None:
         return of_model(model)
-    if catalog_path(settings).is_file():
-        return None
-    entry = recommended(backbone)
-    if entry is not None:
-        return _on_hub(backbone, "timm", entry.repository, licence="apache-2.0")
-    return None if "/" in backbone else _on_hub(backbone, "timm", f"timm/{backbone}")
+    entry = None if catalog_path(settings).is_file() else recommended(backbone)
+    return entry and _on_hub(backbone, "timm", entry.repository, licence="apache-2.0")
 
 
 def of_model(model: ModelInfo) -> Published | None:

@@ -11,8 +11,9 @@ from timm.models import model_entrypoint
 from engine.contracts.weights import LISTED, WeightsFit
 from engine.errors import InputError, WeightsError
 from engine.models.backbones import MINIMUM_SHARE
-from engine.models.known.bodies import CATALOG_TORCHVISION, Body, build_body, library_of
+from engine.models.known.bodies import Body, build_body
 from engine.models.known.index import Kind, Progress, kind_of, rank, read_index
+from engine.models.libraries import TORCHVISION, library_of
 from engine.models.matching import COUNTER, Match, Shapes, match, numbers
 from engine.models.other_files import refuse_other_files
 from engine.models.recommended import recommended
@@ -28,8 +29,8 @@ _PADDED = ("efficientnet", "mobilenetv3", "hardcorenas")
 _CHOOSE = "Name the architecture it was made for, with its model arguments, or choose another file."
 
 _OFFERED = (
-    "The catalog has timm's architectures, the encoders of segmentation-models-pytorch, and torchvision's "
-    f"{' and '.join(CATALOG_TORCHVISION)}."
+    "The catalog has timm's architectures, the encoders of segmentation-models-pytorch, and of torchvision "
+    f"{', '.join(TORCHVISION)}."
 )
 
 
@@ -151,7 +152,7 @@ def _candidate(shapes: Shapes, kind: Kind, name: str, body: Body) -> _Candidate:
 
 def _offered(names: Iterable[str]) -> tuple[str, ...]:
     """Leave out what the catalog does not offer."""
-    others = {f"torchvision/{name}" for name in CATALOG_TORCHVISION}
+    others = {f"torchvision/{name}" for name in TORCHVISION}
     return tuple(name for name in names if not name.startswith("torchvision/") or name in others)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import http.client
 import os
 import shutil
 import time
@@ -18,11 +19,12 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any, TypeVar
 
-from engine.errors import LensmithError, WeightsError
+from engine.errors import HubSilentError, LensmithError, WeightsError
 from engine.settings import Settings
 
 T = TypeVar("T")
-Progress = Callable[[int, int | None], None]
+Bytes = Callable[[int, int | None], None]
+"""Told of the bytes done and in all, None when unknown."""
 Stop = Callable[[], None]
 
 CHUNK = 1 << 16
@@ -52,12 +54,13 @@ class Line:
     def __init__(self) -> None:
         self.done = 0
         self.total: int | None = None
+        self.answered = False
         self._heard = time.monotonic()
         self._halt = Event()
 
     def begin(self, done: int, total: int | None) -> None:
         """Note that the other side answered: ``done`` bytes are here already, ``total`` is None if unsaid."""
-        self.done, self.total = done, total
+        self.done, self.total, self.answered = done, total, True
         self._heard = time.monotonic()
         self.add(0)
 
@@ -103,14 +106,15 @@ class Watch:
 
     settings: Settings
     name: str
-    progress: Progress = nobody
+    progress: Bytes = nobody
     check_stop: Stop = never
 
     def run(self, work: Callable[[Line], T]) -> T:
         """Return what ``work`` returns; both callbacks are called in the calling thread.
 
         Raises ``WeightsError`` when nothing comes for ``hub_timeout`` seconds and for what goes wrong in
-        ``work``. The thread does not keep the process alive.
+        ``work``; a ``HubSilentError`` when nobody answered at all. The thread does not keep the process
+        alive.
         """
         line, outcome = Line(), Future[T]()
 
@@ -135,12 +139,13 @@ class Watch:
             raise
         if line.done != told:
             self.progress(line.done, line.total)
-        return _result(outcome, self.name)
+        return _result(outcome, self.name, line.answered)
 
     def _check_silence(self, line: Line) -> None:
         if line.silence() > self.settings.hub_timeout:
             silent = f"nothing came for {self.settings.hub_timeout:g} s"
-            raise WeightsError(f"The {_place(self.name)} of {self.name} does not answer ({silent}).", HINT)
+            kind = WeightsError if line.answered else HubSilentError
+            raise kind(f"The {_place(self.name)} of {self.name} does not answer ({silent}).", HINT)
 
     def room(self, size: int | None, folder: Path, have: int = 0) -> None:
         """Raise ``WeightsError`` when a file of ``size`` bytes, ``have`` of them here, is over a limit."""
@@ -191,7 +196,7 @@ def agrees(path: Path, checksum: str) -> bool:
     return digest.hexdigest().startswith(checksum)
 
 
-def _result(outcome: Future[T], name: str) -> T:
+def _result(outcome: Future[T], name: str, answered: bool) -> T:
     """Return what a thread found; raises its error as a ``WeightsError`` in words."""
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of the library it uses
 
@@ -201,8 +206,27 @@ def _result(outcome: Future[T], name: str) -> T:
         raise
     except HaltedError as error:
         raise WeightsError(f"{name} has changed on the hub meanwhile.", "Try again.") from error
-    except (OSError, ValueError, HTTPError) as error:
+    except (OSError, HTTPError, http.client.HTTPException) as error:
+        kind = HubSilentError if not answered and _is_silence(error) else WeightsError
+        raise kind(_in_words(error, name), HINT) from error
+    except ValueError as error:  # a name or an answer that the hub's client refuses
         raise WeightsError(_in_words(error, name), HINT) from error
+
+
+def _is_silence(error: Exception) -> bool:
+    """Say whether nobody answered, or only with a failure of its own: it says nothing of one file."""
+    code = _code(error)
+    return code >= 500 if code else not _of_disk(error)
+
+
+def _code(error: Exception) -> int:
+    """Return the status of an answer over HTTP, 0 when there was none."""
+    code = getattr(error, "code", None) or getattr(getattr(error, "response", None), "status_code", None)
+    return int(code or 0)
+
+
+def _of_disk(error: Exception) -> bool:
+    return isinstance(error, OSError) and (error.errno == errno.ENOSPC or bool(error.filename))
 
 
 def _place(name: str) -> str:
@@ -210,15 +234,14 @@ def _place(name: str) -> str:
 
 
 def _in_words(error: Exception, name: str) -> str:
-    code = getattr(error, "code", None) or getattr(getattr(error, "response", None), "status_code", None)
-    place = _place(name)
+    code, place = _code(error), _place(name)
     if code in (401, 403):
         return f"The {place} does not give out {name} (answer {code}): it is not there, or wants a login."
-    if code is not None and code < 500:
+    if code and code < 500:
         return f"The {place} does not have {name} (answer {code})."
-    if code is not None:
+    if code:
         return f"The {place} cannot give out {name} just now (answer {code})."
-    if isinstance(error, OSError) and (error.errno == errno.ENOSPC or error.filename):
+    if isinstance(error, OSError) and _of_disk(error):
         return f"The weights {name} cannot be stored: {error.strerror}."
     reason = error.__cause__ or error
     return f"The {place} of {name} does not answer, or the line was cut ({reason or type(reason).__name__})."

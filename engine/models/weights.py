@@ -16,17 +16,21 @@ from typing import Any, Literal
 from engine.contracts.models import WeightsPlan
 from engine.errors import InputError, WeightsError
 from engine.models import bundled as box
+from engine.models.catalog import must_be_asked
 from engine.models.fetch import fetch
-from engine.models.hub_cache import cached
+from engine.models.hub_cache import cached, is_offline
 from engine.models.hub_state import hub_state
 from engine.models.library import MODEL_FILE, imported, run_folder
+from engine.models.other_files import refuse_other_files
 from engine.models.published import Published, published
-from engine.models.transfer import Progress, Stop, nobody
-from engine.models.weights_file import FileConfig, check_file, read_config
+from engine.models.transfer import Bytes, Stop, nobody
+from engine.models.weights_file import FileConfig, check_file, read_config, read_header
 from engine.settings import Settings
 
 IMPORTED = "weights:"
 RUN = "run:"
+RANDOM = ": starts from random numbers."
+"""How the sentence of a plan without weights ends, after its reason."""
 
 _WEIGHTS_HINT = "Name the starting weights in the setting “weights”."
 _OUTPUT_HINT = "The classes of the project and the setting “dropout” decide it."
@@ -97,9 +101,30 @@ def named_weights(settings: Settings, requested: str, backbone: str = "") -> Nam
     if requested.startswith(RUN):
         file = run_folder(settings, requested.removeprefix(RUN)) / MODEL_FILE
         return Named("run", requested, file, read_config(file), "The weights of an earlier run of yours")
-    path = Path(requested).expanduser()
-    check_file(settings, path)
+    path = _named_file(settings, requested)
     return Named("file", str(path), path, read_config(path), f"Weights from the file {path.name}")
+
+
+def absolute_weights(requested: str) -> str:
+    """Return ``requested`` with a path made absolute: a run is started in one folder and trained in another.
+
+    Raises ``WeightsError`` for a path that no system takes.
+    """
+    if requested in ("auto", "random", "bundled") or requested.startswith((IMPORTED, RUN)):
+        return requested
+    try:
+        return str(Path(requested).expanduser().absolute())
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(f"“{requested[:80]}” is no path of a weights file: {error}.") from error
+
+
+def _named_file(settings: Settings, requested: str) -> Path:
+    path = Path(absolute_weights(requested))
+    if check_file(settings, path) == "safetensors":  # a torch file is looked at when a child opens it
+        header = read_header(path)
+        shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
+        refuse_other_files(shapes, {name: str(entry["dtype"]) for name, entry in header.items()})
+    return path
 
 
 def _named_bundled(backbone: str) -> Named:
@@ -132,9 +157,19 @@ def _bundled_config(found: box.Bundled) -> FileConfig:
 
 
 def plan_weights(
-    settings: Settings, backbone: str, requested: str = "auto", model_args: dict[str, Any] | None = None
+    settings: Settings,
+    backbone: str,
+    requested: str = "auto",
+    model_args: dict[str, Any] | None = None,
+    *,
+    open_backbone: bool = False,
+    failed: str = "",
 ) -> WeightsPlan:
     """Say which weights a run of ``backbone`` would start from; looks at files only.
+
+    While the hub is silent, an ``open_backbone`` (the person named none) gets what there is without it; for a
+    named one the hub stays the plan, as the run asks it again or stops. ``failed`` says why its published
+    weights could not be had just now: then they are no plan any more.
 
     Raises ``WeightsError`` when what was named cannot be used, and ``InputError`` for ``model_args`` that
     nobody may set.
@@ -147,31 +182,45 @@ def plan_weights(
     named = named_weights(settings, requested, backbone)
     if named is not None:
         return _plan_named(named)
-    return _plan_published(settings, backbone)
+    if failed:
+        return _without_hub(backbone, failed.rstrip("."))
+    return _plan_published(settings, backbone, open_backbone)
 
 
-def _plan_published(settings: Settings, backbone: str) -> WeightsPlan:
+def _plan_published(settings: Settings, backbone: str, open_backbone: bool) -> WeightsPlan:
+    if must_be_asked(settings, backbone):
+        return WeightsPlan(
+            source="hub",
+            name="",
+            sentence=f"Which weights are published for {backbone} is not known yet; the run finds it out at "
+            "its start, and fetches them.",
+        )
     known = published(settings, backbone)
     if known is None:
         return _without_hub(backbone, f"No weights are published for {backbone}")
-    if cached(known) is not None:
+    here = cached(known)
+    if here is not None:
+        size = here.stat().st_size
+        facts = f"{known.name}{_facts(size, known.licence)}"
         return WeightsPlan(
             source="cache",
             name=known.name,
-            sentence=f"Pre-trained weights of {backbone} from this machine's cache ({known.name}).",
+            sentence=f"Pre-trained weights of {backbone} from this machine's cache ({facts}).",
             licence=known.licence,
-            bytes=known.bytes,
+            bytes=size,
         )
-    if settings.offline:
+    if is_offline(settings):
         return _without_hub(backbone, "No weights on this machine and no network")
     state = hub_state(settings)
-    if state.problem:
+    if state.problem and (open_backbone or box.bundled(backbone) is not None):
         return _without_hub(backbone, state.problem.rstrip("."))
-    return _plan_hub(settings, backbone, known, state.sizes.get(known.name) or known.bytes)
+    return _plan_hub(settings, backbone, known, state.sizes.get(known.name) or known.bytes, state.problem)
 
 
 def check_model_args(model_args: Mapping[str, Any]) -> None:
     """Raise ``InputError`` when an argument is for Lensmith, and not for a person or a file, to set."""
+    if not isinstance(model_args, Mapping):
+        raise InputError("The model arguments are names with values.", 'Such as {"pad_type": "same"}.')
     for name, hint in FORBIDDEN_ARGS.items():
         if name in model_args:
             raise InputError(f"The model argument “{name}” cannot be set.", hint)
@@ -183,42 +232,58 @@ def _plan_named(named: Named) -> WeightsPlan:
     return WeightsPlan(
         source=named.source,
         name=named.name,
-        sentence=f"{named.words}{_megabytes(size)}{trained}.",
+        sentence=f"{named.words}{_facts(size, named.licence)}{trained}.",
         licence=named.licence,
         bytes=size,
     )
 
 
-def _plan_hub(settings: Settings, backbone: str, known: Published, size: int | None) -> WeightsPlan:
+def _plan_hub(
+    settings: Settings, backbone: str, known: Published, size: int | None, problem: str
+) -> WeightsPlan:
     instead = "the weights that come with Lensmith" if box.BUNDLED else "random numbers"
-    licence = f", licence {known.licence}" if known.licence else ""
     sentence = (
-        f"Pre-trained weights of {backbone} would be fetched ({known.name}{_megabytes(size)}{licence}). If "
-        f"nobody answers within {settings.hub_timeout:.0f} s, a run that leaves the backbone open starts "
-        f"from {instead} and says so; any other stops and asks."
+        f"Pre-trained weights of {backbone} would be fetched ({known.name}{_facts(size, known.licence)}). "
     )
+    if problem:
+        sentence += f"But lately: {problem} The run asks again at its start; if in vain, it stops and asks."
+    else:
+        sentence += (
+            f"If nobody answers within {settings.hub_timeout:.0f} s, a run that leaves the backbone open "
+            f"starts from {instead} and says so; any other stops and asks."
+        )
     return WeightsPlan(source="hub", name=known.name, sentence=sentence, licence=known.licence, bytes=size)
 
 
 def _without_hub(backbone: str, reason: str) -> WeightsPlan:
     """Plan what there is without a network: the weights that Lensmith ships for ``backbone``, or random."""
     if box.bundled(backbone) is None:
-        return WeightsPlan(source="random", name="random", sentence=f"{reason}: starts from random numbers.")
+        return WeightsPlan(source="random", name="random", sentence=f"{reason}{RANDOM}")
     plan = _plan_named(_named_bundled(backbone))
     return plan.model_copy(update={"sentence": f"{reason}. {plan.sentence}"})
 
 
-def _megabytes(size: int | None) -> str:
-    return "" if size is None else f", {size / 1e6:.0f} MB"
+def _facts(size: int | None, licence: str) -> str:
+    megabytes = "" if size is None else f", {size / 1e6:.0f} MB"
+    return f"{megabytes}, licence {licence}" if licence else megabytes
+
+
+@dataclass(frozen=True)
+class Brought:
+    """The weights file of a plan, on this machine, and what the config beside it says."""
+
+    plan: WeightsPlan
+    path: Path
+    config: FileConfig
 
 
 def weights_file(
     settings: Settings,
     backbone: str,
     plan: WeightsPlan,
-    progress: Progress = nobody,
+    progress: Bytes = nobody,
     check_stop: Stop = lambda: None,
-) -> tuple[Path, FileConfig]:
+) -> Brought:
     """Bring the file that ``plan`` names, by downloading it where it must; child process only.
 
     ``progress`` is told bytes done and in all. Raises ``WeightsError`` when it cannot be had, ``ValueError``
@@ -230,11 +295,11 @@ def weights_file(
         known = published(settings, backbone)
         if known is None or known.name != plan.name:
             raise WeightsError(f"The weights {plan.name} are not known for {backbone}.")
-        return fetch(settings, known, progress, check_stop), FileConfig()
+        return Brought(plan, fetch(settings, known, progress, check_stop), FileConfig())
     named = named_weights(settings, "bundled" if plan.source == "bundled" else plan.name, backbone)
     if named is None:
         raise WeightsError(f"There are no weights called “{plan.name}”.")
-    return named.path, named.config
+    return Brought(plan, named.path, named.config)
 
 
 def hub_environment(settings: Settings) -> dict[str, str]:

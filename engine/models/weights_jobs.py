@@ -11,9 +11,9 @@ from engine.contracts.jobs import Work
 from engine.datasets.staging import goes_on, remove_staged
 from engine.errors import InputError, WeightsError
 from engine.models.backbones import create
-from engine.models.catalog import find_model
+from engine.models.catalog import ask_libraries, find_model
 from engine.models.fetch import ask, fetch
-from engine.models.hub_state import remember_hub
+from engine.models.hub_state import remember_answer
 from engine.models.library import Imported, add, list_imported
 from engine.models.published import Published, published
 from engine.models.recognise import recognise
@@ -41,7 +41,7 @@ def fetch_weights(work: Work) -> dict[str, Any]:
 
     work.progress(None, f"Asking for {known.name}")
     path = fetch(work.settings, known, tell, work.check_stop)
-    remember_hub(work.settings, "", {known.name: path.stat().st_size})
+    remember_answer(work.settings, known, size=path.stat().st_size)
     return {"name": known.name, "bytes": path.stat().st_size}
 
 
@@ -49,14 +49,16 @@ def look(work: Work) -> dict[str, Any]:
     """Job ``look``: ask whether the hub answers, and how large a backbone's weights are."""
     known = _published(work.settings, str(work.payload["backbone"]))
     try:
-        size, problem = ask(work.settings, known).bytes, ""
+        size = ask(work.settings, known).bytes
     except WeightsError as error:
-        size, problem = None, error.message
-    remember_hub(work.settings, problem, {} if size is None else {known.name: size})
-    return {"problem": problem, "bytes": size}
+        remember_answer(work.settings, known, error=error)
+        return {"problem": error.message, "bytes": None}
+    remember_answer(work.settings, known, size=size)
+    return {"problem": "", "bytes": size}
 
 
 def _published(settings: Settings, backbone: str) -> Published:
+    ask_libraries(settings, backbone)  # the catalog may not be written yet
     known = published(settings, backbone)
     if known is None:
         raise InputError(

@@ -6,12 +6,16 @@ The screens and the child use the same function, so what is said before the star
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from engine.contracts.models import WeightsPlan
 from engine.contracts.training import TrainingConfig
+from engine.errors import InputError, WeightsError
 from engine.models import bundled as box
-from engine.models.weights import named_weights, plan_weights
+from engine.models.catalog import catalog_names
+from engine.models.libraries import library_of, without_tag
+from engine.models.weights import RANDOM, named_weights, plan_weights
 from engine.models.weights_file import FileConfig
 from engine.settings import Settings
 from engine.tasks.base import TaskSpec
@@ -19,6 +23,9 @@ from engine.tasks.base import TaskSpec
 ChosenStrategy = Literal["probe", "head", "last_stages", "full"]
 _KINDS = {"random": "random", "bundled": "bundled"}
 """Which part of a preset goes with which source of weights; every other takes "pretrained"."""
+
+SMALLEST, LARGEST = 32, 1024
+"""Sizes in px that a run can take, as ``TrainingConfig.image_size`` has them."""
 
 FEW_IMAGES = 200
 """With fewer training images than this, 'auto' opens only the last stages of pre-trained weights."""
@@ -46,22 +53,34 @@ class Choice:
 
 
 def choose(
-    settings: Settings, spec: TaskSpec, config: TrainingConfig, train_images: int | None = None
+    settings: Settings,
+    spec: TaskSpec,
+    config: TrainingConfig,
+    train_images: int | None = None,
+    failed: str = "",
 ) -> Choice:
     """Fill every "auto" and empty field of ``config`` from the preset and the weights that there are.
 
-    Raises ``WeightsError`` when a named weights file cannot be used.
+    ``failed`` says why published weights could not be had, when that was tried. Raises ``InputError`` for a
+    backbone that is not in the catalog or that the task cannot build, and ``WeightsError`` when a named
+    weights file cannot be used.
     """
     preset = spec.presets[config.preset]
-    found = _start_from(settings, config, preset["pretrained"]["backbone"])
+    found = _start_from(settings, spec, config, failed)
     backbone, weights = found.backbone, found.weights
     defaults = preset[_KINDS.get(weights.source, "pretrained")]
     size = preset["bundled" if weights.source == "bundled" else "pretrained"]["image_size"]
     if config.backbone == "auto" and weights.source == "random":
         # The small size from random numbers belongs to the small network that goes with it.
         backbone, size = defaults["backbone"], defaults["image_size"]
-    if weights.source == "run" and found.config.input_size:
+    if weights.source in ("run", "file") and found.config.input_size:
         size = found.config.input_size
+        if config.image_size is None and not SMALLEST <= size <= LARGEST:
+            raise WeightsError(
+                f"The config.json beside these weights wants images of {size} px; a run takes {SMALLEST} to "
+                f"{LARGEST} px.",
+                "Set the image size.",
+            )
     return Choice(
         backbone=backbone,
         model_args=found.model_args,
@@ -83,21 +102,42 @@ class _Start:
     config: FileConfig
 
 
-def _start_from(settings: Settings, config: TrainingConfig, usual: str) -> _Start:
+def _start_from(settings: Settings, spec: TaskSpec, config: TrainingConfig, failed: str) -> _Start:
     """Decide backbone and weights together: weights that are named bring their architecture along."""
     open_backbone = config.backbone == "auto"
     named = named_weights(settings, config.weights, "" if open_backbone else config.backbone)
     beside = named.config if named else FileConfig()
-    backbone = (beside.architecture or usual) if open_backbone else config.backbone
+    backbone = beside.architecture if open_backbone else config.backbone
+    if backbone:
+        _check_backbone(settings, spec, backbone)
+    backbone = backbone or spec.presets[config.preset]["pretrained"]["backbone"]
     model_args = {**beside.model_args, **config.model_args}
-    weights = plan_weights(settings, backbone, config.weights, model_args)
+    weights = plan_weights(
+        settings, backbone, config.weights, model_args, open_backbone=open_backbone, failed=failed
+    )
     if open_backbone and config.weights == "auto" and weights.source == "random" and box.BUNDLED:
         # The usual backbone's weights cannot be had: those that Lensmith ships are far better than none.
-        first, reason = box.BUNDLED[0], weights.sentence.partition(":")[0]
+        first, reason = box.BUNDLED[0], weights.sentence.removesuffix(RANDOM)
         backbone, model_args = first.architecture, {**first.model_args, **model_args}
         weights = plan_weights(settings, backbone, "bundled", model_args)
         weights = weights.model_copy(update={"sentence": f"{reason}. {weights.sentence}"})
     return _Start(backbone, model_args, weights, beside)
+
+
+def _check_backbone(settings: Settings, spec: TaskSpec, name: str) -> None:
+    """Raise ``InputError`` for what the task cannot build; until the catalog is written a child finds out."""
+    if library_of(name)[0] not in spec.libraries:
+        raise InputError(
+            f"{spec.title} cannot build {name}: its backbones come from {', '.join(spec.libraries)}.",
+            "Choose another backbone.",
+        )
+    known = catalog_names(settings)
+    if known and without_tag(name) not in known:
+        close = ", ".join(get_close_matches(name, known, 5))
+        raise InputError(
+            f"There is no backbone called “{name[:80]}”.",
+            f"Close by: {close}." if close else "`lensmith models` lists them.",
+        )
 
 
 def _strategy(config: TrainingConfig, default: ChosenStrategy, train_images: int | None) -> ChosenStrategy:

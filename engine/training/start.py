@@ -11,9 +11,12 @@ import torch
 from engine.contracts.jobs import Work
 from engine.datasets.preprocessing import Preprocessing
 from engine.errors import HubError, InputError, WeightsError
+from engine.models import bundled as box
 from engine.models.backbones import Built, Normalisation, build, freeze, linear_classifier
+from engine.models.catalog import ask_libraries
 from engine.models.devices import choose_device
-from engine.models.hub_state import remember_hub
+from engine.models.hub_state import remember_answer
+from engine.models.published import published
 from engine.models.weights import weights_file
 from engine.tasks.base import Learner
 from engine.training.choices import Choice, choose
@@ -75,12 +78,15 @@ def start(order: Order) -> tuple[Frozen, TrainingState, Setup]:
 
 def _weights(order: Order, train_images: int) -> tuple[Choice, Built, list[str]]:
     """Decide the weights for good, fetch them where they must be, and build the model."""
-    work, config, notes = order.work, order.config, []
+    work, config, notes, found = order.work, order.config, [], None
+    if config.backbone != "auto" and config.weights == "auto":
+        ask_libraries(work.settings, config.backbone)
     choice = choose(work.settings, order.spec, config, train_images)
     work.progress(None, choice.weights.sentence)
-    if choice.weights.source == "hub":
+    if choice.weights.source in ("hub", "cache"):  # a cached file may be damaged, or gone since
+        tell = _tell_bytes(work)
         try:
-            weights_file(work.settings, choice.backbone, choice.weights, _tell_bytes(work), work.check_stop)
+            found = weights_file(work.settings, choice.backbone, choice.weights, tell, work.check_stop)
         except WeightsError as error:
             choice = _without_hub(order, choice, error, train_images)
             notes.append(choice.weights.sentence)
@@ -89,7 +95,7 @@ def _weights(order: Order, train_images: int) -> tuple[Choice, Built, list[str]]
         work.settings,
         choice.backbone,
         len(order.classes),
-        choice.weights,
+        found or choice.weights,
         choice.model_args,
         image_size=choice.image_size,
         dropout=config.dropout,
@@ -120,14 +126,17 @@ def _without_hub(order: Order, choice: Choice, error: WeightsError, train_images
     is not swapped for another, nor trained from random numbers for an hour unasked: it stops with the choice.
     """
     work, config = order.work, order.config
-    remember_hub(work.settings, error.message)
-    again = choose(work.settings, order.spec, config, train_images)
+    known = published(work.settings, choice.backbone)
+    if known is not None:
+        remember_answer(work.settings, known, error=error)
+    again = choose(work.settings, order.spec, config, train_images, failed=error.message)
     if config.backbone == "auto" or again.weights.source == "bundled":
         return again
+    ours = "the weights that come with Lensmith (backbone auto), " if box.BUNDLED else ""
     raise HubError(
         error.message,
-        f"Choose: the weights that come with Lensmith (backbone auto), {choice.backbone} from random numbers "
-        "(weights random), a weights file of yours, or try again when the network is back.",
+        f"Choose: {ours}{choice.backbone} from random numbers (weights random), a weights file of yours, or "
+        "try again when the network is back.",
     ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import pickle
 import struct
 import subprocess
@@ -26,7 +27,11 @@ from engine.models.backbones import MINIMUM_SHARE, build, create, load_weights
 from engine.models.hub_state import FRESH, HubState, hub_state, remember_hub
 from engine.models.published import published
 from engine.models.torch_files import read_state
-from engine.models.weights import FORBIDDEN_ARGS, plan_weights, weights_file
+from engine.models.weights import (
+    FORBIDDEN_ARGS,
+    plan_weights,
+    weights_file,
+)
 from engine.models.weights_file import read_config
 from engine.settings import Settings
 from engine.tasks.classification.spec import SPEC, ClassificationConfig
@@ -54,14 +59,16 @@ def save(path: Path, prefix: str = "") -> dict[str, torch.Tensor]:
     return state
 
 
-def test_planning_loads_no_torch() -> None:
+def test_planning_loads_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from engine.models.weights import plan_weights; from engine.settings import Settings; "
         "from engine.training.choices import choose; from engine.tasks.registry import TASKS; "
         "[choose(Settings.from_environment(), spec, spec.config()) for spec in TASKS]; "
         "assert not {'torch', 'timm', 'torchvision'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    own = {"LENSMITH_HOME": "home", "HF_HUB_CACHE": "hub", "TORCH_HOME": "torch"}
+    environment = {**os.environ, **{name: str(tmp_path / place) for name, place in own.items()}}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "model.", "backbone.", "encoder.", "module.backbone."])
@@ -297,7 +304,8 @@ def test_the_hub_comes_before_the_box_unless_it_was_silent(settings: Settings) -
     assert choice.weights.source == "bundled"
     assert choice.weights.sentence.startswith("The weights hub does not answer.")
     named = choose(online, SPEC, ClassificationConfig(backbone="resnet18"))
-    assert named.backbone == "resnet18" and named.weights.source == "random"
+    assert (named.backbone, named.weights.source) == ("resnet18", "hub")  # the run asks again, or stops
+    assert "does not answer" in named.weights.sentence and "stops and asks" in named.weights.sentence
     remember_hub(online, "", {"timm/mobilenetv2_100.ra_in1k": 14_200_000})
     assert "14 MB, licence apache-2.0" in choose(online, SPEC, config).weights.sentence
 

@@ -6,23 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 import timm
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from engine.contracts.models import Library
 from engine.errors import InputError
 from engine.models.backbones import classifier_names, classifier_prefixes, create
+from engine.models.libraries import DISTRIBUTIONS, library_of
 
-Library = Literal["timm", "smp", "torchvision"]
-LIBRARIES: tuple[Library, ...] = ("timm", "smp", "torchvision")
-
-CATALOG_TORCHVISION = ("alexnet", "googlenet")
-"""The networks that the catalog takes from torchvision; timm has the others or better ones."""
-
-_DISTRIBUTIONS = {"timm": "timm", "smp": "segmentation-models-pytorch", "torchvision": "torchvision"}
 _CLASSES = 10
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 """Further classifiers that torchvision's Inception networks have in training."""
@@ -51,17 +46,9 @@ class _RealRows(TorchFunctionMode):
         return func(*args, **{**(kwargs or {}), **own})
 
 
-def library_of(architecture: str) -> tuple[Library, str]:
-    """Split "smp/mit_b0" into library and name; a name alone is timm's."""
-    for library in LIBRARIES[1:]:
-        if architecture.startswith(f"{library}/"):
-            return library, architecture.removeprefix(f"{library}/")
-    return "timm", architecture
-
-
 def installed(library: Library) -> str:
     """Return the installed version of a library, without its build ("+cpu")."""
-    return version(_DISTRIBUTIONS[library]).partition("+")[0]
+    return version(DISTRIBUTIONS[library]).partition("+")[0]
 
 
 def architectures(library: Library) -> tuple[str, ...]:

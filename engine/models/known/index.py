@@ -17,16 +17,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.contracts.models import Library
 from engine.errors import InputError
 from engine.models.known.bodies import (
-    LIBRARIES,
     Body,
-    Library,
     architectures,
     build_body,
     classifiers,
     installed,
 )
+from engine.models.libraries import LIBRARIES
 from engine.models.matching import COUNTER, Shapes, prefixes
 from engine.settings import Settings
 from engine.storage.blobs import write_atomic
