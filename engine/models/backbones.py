@@ -73,7 +73,7 @@ def create(name: str, num_classes: int, model_args: Mapping[str, Any], dropout: 
 def no_backbone(name: str) -> InputError:
     """Make the error that says that there is no backbone called ``name``, and what is called like it."""
     close = ", ".join(timm.list_models(f"*{name.partition('_')[0]}*")[:5])
-    return InputError(f"timm has no backbone called “{name}”.", f"Close by: {close}." if close else "")
+    return InputError(f"There is no backbone called “{name[:80]}”.", f"Close by: {close}." if close else "")
 
 
 def build(

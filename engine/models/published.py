@@ -55,7 +55,7 @@ def published(settings: Settings, backbone: str) -> Published | None:
     if model is not None:
         return of_model(model)
     entry = None if catalog_path(settings).is_file() else recommended(backbone)
-    return entry and _on_hub(backbone, "timm", entry.repository, licence="apache-2.0")
+    return None if entry is None else _on_hub(backbone, "timm", entry.repository, licence="apache-2.0")
 
 
 def of_model(model: ModelInfo) -> Published | None:

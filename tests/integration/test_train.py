@@ -17,11 +17,16 @@ from sqlalchemy import select, update
 from engine.contracts.results import Report
 from engine.datasets.cache import decoded
 from engine.datasets.manifest import freeze_version, load_manifest
-from engine.errors import HubError, InputError, JobCancelledError, WeightsError
+from engine.errors import HubError, HubSilentError, InputError, JobCancelledError, WeightsError
 from engine.models import bundled as box
+from engine.models.hub_state import hub_state
+from engine.models.published import Published
+from engine.models.recommended import recommended
 from engine.models.speeds import read_speeds
+from engine.settings import Settings
 from engine.storage.database import Database
 from engine.storage.tables import AnnotationRow, ImageRow, ReportRow, RunRow, VersionRow
+from engine.tasks.classification.spec import SPEC
 from engine.training.run import run
 from engine.training.trained import load_trained
 from tests.training import finish, make_project, make_run, make_settings
@@ -232,19 +237,31 @@ def test_a_probe_that_was_stopped_before_its_report_goes_on(workspace: Workspace
 
 
 def silent(*_: Any) -> Path:
-    raise WeightsError("The weights hub does not answer.")
+    raise HubSilentError("The weights hub does not answer.")
 
 
-def test_an_unreachable_hub_is_said_and_the_run_takes_what_lensmith_ships(
-    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def boxed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a backbone into the box, in place of what is there."""
     path = tmp_path / "boxed.safetensors"
     save_file(timm.create_model("test_resnet").state_dict(), path)
     half = (0.5, 0.5, 0.5)
     entry = box.Bundled("lensmith_test", "test_resnet", path, half, half, 64, "bilinear", "apache-2.0", "")
     monkeypatch.setattr(box, "BUNDLED", (entry,))
+
+
+@pytest.fixture
+def empty_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return tmp_path / "hub"
+
+
+@pytest.mark.usefixtures("boxed", "empty_caches")
+def test_an_unreachable_hub_is_said_and_the_run_takes_what_lensmith_ships(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("engine.models.weights.fetch", silent)
-    monkeypatch.setattr("engine.models.weights.cached", lambda known: None)
     work = workspace.work(weights="auto", backbone="auto", strategy="auto", epochs=1)
     work.settings = replace(work.settings, offline=False, hub_timeout=1.0)
     run(work)
@@ -255,17 +272,75 @@ def test_an_unreachable_hub_is_said_and_the_run_takes_what_lensmith_ships(
     assert any("come with Lensmith" in note for note in workspace.report(work).report["notes"])
 
 
+def online(work: FakeWork) -> FakeWork:
+    work.settings = replace(work.settings, offline=False, hub_timeout=1.0)
+    return work
+
+
+@pytest.mark.usefixtures("empty_caches")
 def test_a_named_backbone_is_not_swapped_for_another(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.models.weights.fetch", silent)
-    monkeypatch.setattr("engine.models.weights.cached", lambda known: None)
-    work = workspace.work(weights="auto", backbone="test_resnet", epochs=1)
-    work.settings = replace(work.settings, offline=False, hub_timeout=1.0)
-    with pytest.raises(HubError, match="does not answer") as caught:
+    asked: list[str] = []
+
+    def no_answer(settings: Settings, known: Published, *_: Any) -> Path:
+        asked.append(known.name)
+        return silent()
+
+    monkeypatch.setattr(box, "BUNDLED", ())
+    monkeypatch.setattr("engine.models.weights.fetch", no_answer)
+    work = online(workspace.work(weights="auto", backbone="test_resnet", epochs=1))
+    for attempt in (work, online(work.again()), online(work.again())):
+        with pytest.raises(HubError, match="does not answer") as caught:
+            run(attempt)
+        assert "test_resnet from random numbers" in caught.value.hint
+        assert "come with Lensmith" not in caught.value.hint  # the box is empty
+        assert attempt.of_kind("epoch") == []
+    # No catalog is written here: the library itself said where it publishes, and each attempt asked the hub.
+    assert asked == [f"timm/test_resnet.{timm.get_pretrained_cfg('test_resnet').tag}"] * 3
+    assert hub_state(work.settings).problem == "The weights hub does not answer."
+
+
+@pytest.mark.usefixtures("boxed", "empty_caches")
+def test_what_one_repository_lacks_is_told_of_no_other(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(settings: Settings, known: Published, *_: Any) -> Path:
+        raise WeightsError(f"The hub does not have {known.name} (answer 404).")
+
+    monkeypatch.setattr("engine.models.weights.fetch", missing)
+    work = online(workspace.work(weights="auto", backbone="test_vit", epochs=1))
+    with pytest.raises(HubError, match="answer 404") as caught:
         run(work)
-    assert "test_resnet from random numbers" in caught.value.hint
-    assert work.of_kind("epoch") == []
+    assert "come with Lensmith" in caught.value.hint
+    assert hub_state(work.settings).problem == ""
+
+
+@pytest.mark.usefixtures("boxed")
+def test_damaged_weights_in_the_cache_end_no_open_run(workspace: Workspace, empty_caches: Path) -> None:
+    entry = recommended(SPEC.presets["balanced"]["pretrained"]["backbone"])
+    assert entry is not None
+    folder = empty_caches / f"models--{entry.repository.replace('/', '--')}"
+    blob, snapshot = folder / "blobs" / ("0" * 64), folder / "snapshots" / "1"
+    for path in (blob.parent, snapshot, folder / "refs"):
+        path.mkdir(parents=True)
+    blob.write_bytes(b"damaged")
+    (folder / "refs" / "main").write_text("1")
+    (snapshot / "model.safetensors").symlink_to(blob)
+    work = workspace.work(weights="auto", backbone="auto", preset="balanced", strategy="full", epochs=1)
+    run(work)
+    note = work.of_kind("note")[0]["text"]
+    assert "damaged file in the cache was removed" in note and "come with Lensmith" in note
+    row = workspace.row(work)
+    assert row.weights is not None and row.weights["source"] == "bundled"
+    assert not blob.exists()
+
+
+@pytest.mark.usefixtures("empty_caches")
+def test_an_unknown_backbone_is_said_as_such(workspace: Workspace) -> None:
+    for name in ("resnet_of_mine", "resnet18.no_such_tag"):
+        with pytest.raises(InputError, match="no backbone called"):
+            run(online(workspace.work(weights="auto", backbone=name)))
 
 
 def test_without_a_labelled_validation_image_nothing_is_trained(workspace: Workspace) -> None:

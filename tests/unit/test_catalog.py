@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,17 @@ from timm.models._builder import _resolve_pretrained_source
 
 from engine.api import Lensmith
 from engine.contracts.models import ModelInfo, WeightsInfo
+from engine.errors import InputError
 from engine.models.backbones import classifier_names, create, freeze, stages, training_mode
-from engine.models.catalog import catalog_path, find_model, read_catalog, read_devices, write_catalog
+from engine.models.catalog import (
+    ask_libraries,
+    catalog_path,
+    find_model,
+    must_be_asked,
+    read_catalog,
+    read_devices,
+    write_catalog,
+)
 from engine.models.hub_cache import (
     HUB_FILE,
     cached_file,
@@ -167,12 +177,55 @@ def test_an_address_is_looked_up_in_the_folder_of_torch(
     assert cached_items() == ()
 
 
-def test_reading_it_loads_no_torch() -> None:
+def test_one_repository_is_removed_and_no_other_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for entry in RECOMMENDED[:2]:
+        folder = tmp_path / "hub" / f"models--{entry.repository.replace('/', '--')}"
+        for name in ("blobs", "snapshots/0", "snapshots/1", "refs"):
+            (folder / name).mkdir(parents=True)
+        (folder / "blobs" / "ab").write_bytes(b"weights")
+        (folder / "refs" / "main").write_text("0")
+        for commit in "01":
+            (folder / "snapshots" / commit / HUB_FILE).symlink_to(folder / "blobs" / "ab")
+    first, second = (entry.repository for entry in RECOMMENDED[:2])
+    gone = next(item for item in cached_items() if item.name == first)
+    assert remove_cached(gone) == len(b"weights") + len("0")
+    assert [item.name for item in cached_items()] == [second]
+    assert cached_file(second) is not None
+    assert remove_cached(gone) == 0
+
+
+def test_a_child_finds_out_what_the_catalog_does_not_tell_yet(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    for name in ("test_vit", "resnet18.tv_in1k", "smp/mit_b0", "torchvision/alexnet"):
+        assert must_be_asked(settings, name)
+        assert published(settings, name) is None
+        found = ask_libraries(settings, name)
+        assert found.name == name
+        assert not must_be_asked(settings, name)
+        assert find_model(settings, name) == found
+        assert (known := published(settings, name)) is not None and known.name
+    tagged = published(settings, "resnet18.tv_in1k")
+    assert tagged is not None
+    assert tagged.name == timm.get_pretrained_cfg("resnet18.tv_in1k").hf_hub_id
+    assert not must_be_asked(settings, RECOMMENDED[0].name)
+    wrong = ("resnet18.no_such_tag", "no_such_net", "smp/no", "torchvision/resnet18", "../../x", "a" * 999)
+    for name in wrong:
+        with pytest.raises(InputError, match="no backbone called"):
+            ask_libraries(settings, name)
+
+
+def test_reading_it_loads_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from engine.models.catalog import read_catalog; from engine.settings import Settings; "
         "read_catalog(Settings.from_environment()); assert not {'torch', 'timm'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    own = {"LENSMITH_HOME": "home", "HF_HUB_CACHE": "hub", "TORCH_HOME": "torch"}
+    environment = {**os.environ, **{name: str(tmp_path / place) for name, place in own.items()}}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 def test_stages_cover_each_parameter_once_and_end_in_the_classifier() -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
 import socket
@@ -393,35 +392,3 @@ def test_a_file_that_goes_while_it_is_looked_at_is_fetched_anew(
     settings = Settings(home=tmp_path, database_url="", offline=True)
     with pytest.raises(WeightsError, match="Lensmith is offline"):
         fetch(settings, gone, nobody, never)
-
-
-def test_our_cache_is_the_cache_of_timm_and_torch(
-    tmp_path: Path, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import timm
-    import torch
-    from safetensors.torch import save
-
-    want = timm.create_model("test_resnet").state_dict()
-    buffer = io.BytesIO()
-    torch.save(want, buffer)
-    repository = f"timm/test_resnet.{timm.get_pretrained_cfg('test_resnet').tag}"
-    hub.add(repository, save(want))
-    on_timm = Published("test_resnet", "timm", repository, "model.safetensors", None, "", "", None, "")
-    other = at_address(hub, buffer.getvalue())
-    fetcher = Fetcher(tmp_path, hub.address)
-    try:
-        assert fetcher("fetch", on_timm)["error"] is None
-        assert fetcher("fetch", other)["error"] is None
-    finally:
-        fetcher.kill()
-    hub.seen.clear()
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(fetcher.hub))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    found = timm.create_model("test_resnet", pretrained=True).state_dict()
-    loaded = torch.hub.load_state_dict_from_url(other.url, check_hash=True, weights_only=True)
-    for name, value in want.items():
-        assert torch.equal(value, found[name])
-        assert torch.equal(value, loaded[name])
-    assert hub.seen == []

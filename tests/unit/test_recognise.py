@@ -14,8 +14,9 @@ from engine.contracts.weights import LISTED
 from engine.errors import InputError, WeightsError
 from engine.models.backbones import MINIMUM_SHARE, load_weights
 from engine.models.known import index
-from engine.models.known.bodies import LIBRARIES, architectures, build_body
+from engine.models.known.bodies import architectures, build_body
 from engine.models.known.index import build_kinds
+from engine.models.libraries import LIBRARIES, TORCHVISION
 from engine.models.matching import COUNTER, match, prefixes
 from engine.models.recognise import recognise
 from engine.settings import Settings
@@ -101,7 +102,7 @@ def test_a_file_without_classifier_is_the_same_network(settings: Settings) -> No
 
 @pytest.mark.parametrize(
     ("name", "library"),
-    [("torchvision/alexnet", "torchvision"), ("torchvision/googlenet", "torchvision"), ("smp/mit_b0", "smp")],
+    [*((f"torchvision/{name}", "torchvision") for name in TORCHVISION), ("smp/mit_b0", "smp")],
 )
 def test_other_libraries_are_recognised_too(settings: Settings, name: str, library: str) -> None:
     fit = recognise(build_body(name).shapes, settings)
@@ -116,8 +117,11 @@ def test_timm_is_preferred_where_torchvision_has_the_same_tensors(settings: Sett
 
 
 def test_a_network_outside_the_catalog_is_named_and_refused(settings: Settings) -> None:
-    with pytest.raises(WeightsError, match=r"torchvision/squeezenet1_1, which is not in the catalog"):
-        recognise(build_body("torchvision/squeezenet1_1").shapes, settings)
+    name = "torchvision/mnasnet0_75"
+    with pytest.raises(WeightsError, match=f"{name}, which is not in the catalog"):
+        recognise(build_body(name).shapes, settings)
+    with pytest.raises(InputError, match=f"{name} is not in the catalog"):
+        recognise(build_body(name).shapes, settings, architecture=name)
 
 
 def test_the_larger_network_wins_where_a_smaller_one_fits_too(settings: Settings) -> None:

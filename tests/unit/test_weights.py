@@ -27,11 +27,7 @@ from engine.models.backbones import MINIMUM_SHARE, build, create, load_weights
 from engine.models.hub_state import FRESH, HubState, hub_state, remember_hub
 from engine.models.published import published
 from engine.models.torch_files import read_state
-from engine.models.weights import (
-    FORBIDDEN_ARGS,
-    plan_weights,
-    weights_file,
-)
+from engine.models.weights import FORBIDDEN_ARGS, plan_weights, weights_file
 from engine.models.weights_file import read_config
 from engine.settings import Settings
 from engine.tasks.classification.spec import SPEC, ClassificationConfig
