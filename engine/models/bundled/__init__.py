@@ -32,8 +32,19 @@ class Bundled:
     model_args: dict[str, Any] = field(default_factory=dict)
 
 
-BUNDLED: tuple[Bundled, ...] = ()
-"""Empty until the weights are trained."""
+BUNDLED: tuple[Bundled, ...] = (
+    Bundled(
+        name="lensmith_mobilenetv4_conv_small",
+        architecture="mobilenetv4_conv_small",
+        path=FOLDER / "mobilenetv4_conv_small.safetensors",
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        input_size=160,
+        interpolation="bilinear",
+        licence="apache-2.0 (training pictures partly for research use)",
+        sha256="b4d5ad72989113055970d5ca242f87744e092d57609f3298d011634dd994b836",
+    ),
+)
 
 
 def bundled(architecture: str) -> Bundled | None:
