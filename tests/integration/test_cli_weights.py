@@ -75,6 +75,21 @@ def refused(place: Path, *arguments: str, code: int = 2) -> str:
     return done.stderr
 
 
+def check_training(place: Path) -> None:
+    """Start runs from the imported weights and from the file; nobody works any more, so they only wait."""
+    train = ("train", "--project", "Shapes", "--no-worker")
+    queued = lensmith(place, *train, "--set", "weights=weights:mine")
+    assert queued.returncode == 0, queued.stderr
+    assert "Your weights “mine”" in queued.stderr and "MB, licence MIT" in queued.stderr
+    assert "waits to start from these" in refused(place, "weights", "remove", "mine")
+    assert lensmith(place, "cancel", queued.stdout.strip()).returncode == 0
+    run = document(place, *train, "--set", "weights=mine.safetensors", f"backbone={NAME}")["id"]
+    detail = json.loads(lensmith(place, "report", run, "--json").stdout)
+    assert detail["config"]["weights"] == str(place / "mine.safetensors")
+    assert "There is no weights file" in refused(place, *train, "--set", "weights=no.safetensors")
+    assert "cannot build" in refused(place, *train, "--set", "backbone=torchvision/alexnet")
+
+
 def test_a_file_is_imported_listed_started_from_exported_and_removed(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,19 +112,7 @@ def test_a_file_is_imported_listed_started_from_exported_and_removed(
 
         draw_folders(place / "shapes", 6)
         assert lensmith(place, "import", "shapes", "--project", "Shapes").returncode == 0
-
-    # The plan is said beside the output; nobody works any more, so the runs only wait.
-    train = ("train", "--project", "Shapes", "--no-worker")
-    queued = lensmith(place, *train, "--set", "weights=weights:mine")
-    assert queued.returncode == 0, queued.stderr
-    assert "Your weights “mine”" in queued.stderr and "MB, licence MIT" in queued.stderr
-    assert "waits to start from these" in refused(place, "weights", "remove", "mine")
-    assert lensmith(place, "cancel", queued.stdout.strip()).returncode == 0
-    run = document(place, *train, "--set", "weights=mine.safetensors", f"backbone={NAME}")["id"]
-    detail = json.loads(lensmith(place, "report", run, "--json").stdout)
-    assert detail["config"]["weights"] == str(place / "mine.safetensors")
-    assert "There is no weights file" in refused(place, *train, "--set", "weights=no.safetensors")
-    assert "cannot build" in refused(place, *train, "--set", "backbone=torchvision/alexnet")
+    check_training(place)
     missing = place / "new" / "folder" / "x.zip"
     assert lensmith(place, "weights", "export", "mine", "--to", str(missing)).returncode == 0
     with zipfile.ZipFile(missing) as archive:
