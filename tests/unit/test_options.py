@@ -75,7 +75,7 @@ def test_presets_say_what_they_would_do_from_the_weights_that_were_chosen(
     save_file({"conv1.weight": np.zeros((8, 3, 3, 3), np.float32)}, file)
     (tmp_path / "config.json").write_text('{"architecture": "resnet50"}')
     untouched, chosen = labels.options(), labels.options(weights=str(file))
-    assert {preset.weights.source for preset in untouched.presets} == {"random"}
+    assert {preset.weights.source for preset in untouched.presets} == {"bundled"}
     assert {(p.weights.source, p.backbone) for p in chosen.presets} == {("file", "resnet50")}
     assert chosen.presets[0].strategy == "probe"
     assert [p.config for p in chosen.presets] == [p.config for p in untouched.presets], "what Train compares"
