@@ -124,7 +124,8 @@ pretrain.main()
 def test_two_processes_train_one_student(pool: Path, tmp_path: Path) -> None:
     trained = train(pool, tmp_path / "two", "--steps", 2, "--processes", 2)
     assert all(torch.isfinite(value).all() for value in trained.values())
-    pretrain("export", "--out", tmp_path / "two", "--file", tmp_path / "box.safetensors")
+    places = ["--out", tmp_path / "two", "--file", tmp_path / "box.safetensors"]
+    pretrain("export", *places, "--pool", pool, "--architecture", STUDENT, "--size", 64)
     state = load_file(tmp_path / "box.safetensors")
     model = timm.create_model(STUDENT, num_classes=0)
     missing, unexpected = model.load_state_dict(state, strict=False)

@@ -42,7 +42,7 @@ BUNDLED: tuple[Bundled, ...] = (
         input_size=160,
         interpolation="bilinear",
         licence="apache-2.0 (training pictures partly for research use)",
-        sha256="b4d5ad72989113055970d5ca242f87744e092d57609f3298d011634dd994b836",
+        sha256="f365e900f82c5acfd7b061ad1f51e39fd8be87ff23bbee5e8dc8ad45225f86d7",
     ),
 )
 

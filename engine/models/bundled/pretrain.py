@@ -4,7 +4,7 @@ Three steps, each of which goes on where it was stopped::
 
     python -m engine.models.bundled.pretrain pool  --teacher WEIGHTS --tar TAR --photos DIR... --out POOL
     python -m engine.models.bundled.pretrain train --pool POOL --out RUN --steps 20000
-    python -m engine.models.bundled.pretrain export --out RUN --file FILE.safetensors
+    python -m engine.models.bundled.pretrain export --out RUN --pool POOL --file FILE.safetensors
 
 ``pool`` renders views and asks the teacher once for each. ``train`` fits the student's pooled features to
 the teacher's (standardised), a throw-away layer to its softened logits and two throw-away 1 x 1
@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import distributed, nn
 
 from engine.models.bundled.muon import Muon
@@ -279,15 +279,42 @@ def train(options: argparse.Namespace) -> None:
 
 
 def export(options: argparse.Namespace) -> None:
-    """Write the averaged student as float16 safetensors, without classifier and counters."""
+    """Write the averaged student as float16 safetensors, without classifier and counters.
+
+    With ``--pool`` the statistics of its norms are measured anew on views at ``--size`` px, which is nearer
+    to what the network will see than the last phase (Touvron et al., "Fixing the train-test resolution
+    discrepancy", 2019).
+    """
     saved = torch.load(options.out / "checkpoint.pt", weights_only=True)
+    average = saved["average"]
+    if options.pool:
+        pool = Pool(options.pool, options.shards)
+        model = Distilled(options.architecture, pool)
+        model.student.load_state_dict(average)
+        measure_norms(model, pool, options.size, options.seed)
+        average = model.student.state_dict()
     tensors = {
         name: value.to(torch.float16).contiguous()
-        for name, value in saved["average"].items()
+        for name, value in average.items()
         if value.is_floating_point()
     }
+    assert all(bool(value.isfinite().all()) for value in tensors.values()), "too large for 16 bits"
     save_file(tensors, options.file)
-    assert set(load_file(options.file)) == set(tensors)
+    options.file.chmod(0o644)
+
+
+@torch.no_grad()
+def measure_norms(model: Distilled, pool: Pool, size: int, seed: int, count: int = 30) -> None:
+    """Set every batch norm of the student to its mean and variance over ``count`` batches of 64 views."""
+    for layer in model.student.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.reset_running_stats()
+            layer.momentum = None  # the plain mean over all batches
+    model.train()
+    for number in range(count):
+        order = np.random.default_rng([seed, number]).permutation(len(pool))[:64]
+        model(pool.rows(order), size, bool(number % 2))
+    model.eval()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -333,6 +360,11 @@ def parser() -> argparse.ArgumentParser:
     out = commands.add_parser("export", help="write the weights file")
     out.set_defaults(run=export)
     out.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
+    out.add_argument("--pool", type=Path, help="measure the norms' statistics anew on these views")
+    out.add_argument("--size", type=int, default=160, help="px of the views for that")
+    out.add_argument("--shards", type=int, help="at most so many shards")
+    out.add_argument("--architecture", default="mobilenetv4_conv_small")
+    out.add_argument("--seed", type=int, default=0)
     out.add_argument("--file", type=Path, required=True)
     return root
 
