@@ -203,15 +203,21 @@ def _sentence(found: _Candidate, wrong: int, classes: int | None) -> str:
         fits = f"all {tensors:,} tensors of the backbone fit"
     else:
         shape = f", {wrong:,} of them for their shape" if wrong else ""
+        rest = "the other one starts" if tensors - fitted == 1 else f"the other {tensors - fitted:,} start"
         fits = (
-            f"{fitted:,} of {tensors:,} tensors of the backbone fit ({fit.share:.1%} of its numbers); the "
-            f"other {tensors - fitted:,} start from random numbers{shape}"
+            f"{fitted:,} of {tensors:,} tensors of the backbone fit ({fit.share:.1%} of its numbers); "
+            f"{rest} from random numbers{shape}"
         )
     parts = [f"It is {name} ({library}): {fits}"]
     if classes is not None:
         parts.append(f"its classifier of {classes:,} classes is left out")
     if found.left_over:
-        parts.append(f"{len(found.left_over):,} other tensors in the file are not used")
+        many = len(found.left_over) != 1
+        parts.append(
+            f"{len(found.left_over):,} other tensors in the file are not used"
+            if many
+            else "one other tensor in the file is not used"
+        )
     return "; ".join(parts) + "."
 
 

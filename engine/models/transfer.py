@@ -31,7 +31,7 @@ CHUNK = 1 << 16
 POLL = 0.1
 """Seconds between two looks at a transfer: for a person's cancel, and for its silence."""
 
-HINT = "Name a weights file, choose weights=random, or try again when the network is back."
+HINT = "Start from a weights file or from random numbers, or try again when the network is back."
 GIT_SHA1, SHA256 = 40, 64
 """Lengths of checksums in hexadecimal digits."""
 
