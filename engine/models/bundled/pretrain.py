@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -317,10 +318,7 @@ def measure_norms(model: Distilled, pool: Pool, size: int, seed: int, count: int
     model.eval()
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    root = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__.split("\n")[0])
-    commands = root.add_subparsers(required=True)
+def _pool_options(commands: Any) -> None:
     pool = commands.add_parser("pool", help="render views and ask the teacher")
     pool.set_defaults(run=make_pool)
     pool.add_argument("--teacher", type=Path, required=True, help="folder of config.json and weights")
@@ -335,28 +333,34 @@ def parser() -> argparse.ArgumentParser:
     pool.add_argument("--stored-size", type=int, default=128, help="px of a view for the student")
     pool.add_argument("--limit", type=int, help="at most so many pictures of each source")
     pool.add_argument("--seed", type=int, default=0)
+
+
+def _train_options(commands: Any) -> None:
     fit = commands.add_parser("train", help="train the student on a pool")
     fit.set_defaults(run=train)
     fit.add_argument("--pool", type=Path, required=True)
     fit.add_argument("--out", type=Path, required=True, help="folder of log and checkpoint")
     fit.add_argument("--architecture", default="mobilenetv4_conv_small")
-    fit.add_argument("--steps", type=int, default=8000)
+    fit.add_argument("--steps", type=int, default=3200)
     fit.add_argument("--batch", type=int, default=64, help="views per process and step")
     fit.add_argument("--processes", type=int, default=2)
     fit.add_argument("--together", type=int, default=10, help="steps between averagings of the processes")
     fit.add_argument("--rank", type=int, default=0, help=argparse.SUPPRESS)
-    fit.add_argument("--rate", type=float, default=3e-3)
+    fit.add_argument("--rate", type=float, default=2e-3)
     fit.add_argument("--muon", type=float, default=0.04, help="step of the dense convolutions; 0: AdamW")
-    fit.add_argument("--warmup", type=int, default=200)
+    fit.add_argument("--warmup", type=int, default=40)
     fit.add_argument("--decay", type=float, default=0.02)
     fit.add_argument("--ema", type=float, default=0.998)
     fit.add_argument("--sizes", type=int, nargs="+", default=[64, 96, 128], help="px, phase by phase")
-    fit.add_argument("--shares", type=float, nargs="+", default=[0.5, 0.3, 0.2], help="of the steps")
+    fit.add_argument("--shares", type=float, nargs="+", default=[0.33, 0.42, 0.25], help="of the steps")
     fit.add_argument("--shards", type=int, help="at most so many shards")
     fit.add_argument("--grow", action="store_true", help="take up new shards after each epoch")
     fit.add_argument("--log", type=int, default=50, help="steps between lines of the log")
     fit.add_argument("--save-seconds", type=float, default=180)
     fit.add_argument("--seed", type=int, default=0)
+
+
+def _export_options(commands: Any) -> None:
     out = commands.add_parser("export", help="write the weights file")
     out.set_defaults(run=export)
     out.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
@@ -366,6 +370,15 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--architecture", default="mobilenetv4_conv_small")
     out.add_argument("--seed", type=int, default=0)
     out.add_argument("--file", type=Path, required=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    root = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__.split("\n")[0])
+    commands = root.add_subparsers(required=True)
+    _pool_options(commands)
+    _train_options(commands)
+    _export_options(commands)
     return root
 
 
