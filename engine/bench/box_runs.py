@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +66,27 @@ def fine_tuning(settings: Settings) -> dict[str, Any]:
     """Compare top-1 on trashnet_192 after three minutes of fine-tuning, box against random, three seeds."""
     folder, entry = data_folder(), _first()
     scores: dict[str, list[float]] = {"bundled": [], "random": []}
-    for seed in SEEDS:
-        for weights, found in scores.items():
-            found.append(_tuned(settings, folder / "trashnet_192", entry.architecture, weights, seed))
+    with tempfile.TemporaryDirectory(prefix="lensmith-trashnet-") as parts:
+        _copy_by_lists(folder, Path(parts))
+        for seed in SEEDS:
+            for weights, found in scores.items():
+                found.append(_tuned(settings, Path(parts), entry.architecture, weights, seed))
     note = "; ".join(f"{name}: " + ", ".join(f"{v:.3f}" for v in values) for name, values in scores.items())
     gain = float(np.mean(scores["bundled"]) - np.mean(scores["random"]))
     return row("box-fine-tune", "top-1, box - random", gain, 0.0, "top-1", note)
+
+
+def _copy_by_lists(folder: Path, target: Path) -> None:
+    """Copy trashnet_192 into train/class, val/class and test/class as its lists say."""
+    from engine.bench.box import trashnet
+
+    judged = trashnet(folder)
+    for part, rows in zip(("train", "val", "test"), judged.parts(0), strict=True):
+        for number in rows:
+            file = judged.files[int(number)]
+            place = target / part / file.parent.name
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place / file.name)
 
 
 def _tuned(settings: Settings, source: Path, backbone: str, weights: str, seed: int) -> float:
