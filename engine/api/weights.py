@@ -72,7 +72,7 @@ class Weights:
         for found in self.list():
             if item == found.id or (found.source != "cache" and item == found.start):
                 return found
-        raise NotFoundError(f"There are no weights “{item}” here.", "`lensmith weights list` shows all.")
+        raise NotFoundError(f"There are no weights “{item}” here.", "Settings lists those that are here.")
 
     def start_fetch(self, backbone: str, key: str | None = None) -> JobInfo:
         """Fetch a backbone's published weights for later; one download of each at a time.
@@ -81,7 +81,7 @@ class Weights:
         """
         if not self._may_be_published(backbone):
             raise InputError(
-                f"No weights are published for “{backbone}”.", "`lensmith models` lists what there is."
+                f"No weights are published for “{backbone}”.", "The list of models shows which have some."
             )
         return self._about("fetch-weights", backbone, key)
 

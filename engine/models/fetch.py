@@ -52,7 +52,8 @@ def fetch(settings: Settings, published: Published, progress: Bytes, check_stop:
         with alone(published.name, check_stop):
             return _fetch_alone(Watch(settings, published.name, progress, check_stop), published)
     except OSError as error:
-        raise WeightsError(f"The weights {published.name} cannot be stored: {error}.", HINT) from error
+        why = f"The weights {published.name} cannot be stored: {error.strerror}."
+        raise WeightsError(why, HINT) from error
 
 
 def _fetch_alone(watch: Watch, published: Published) -> Path:

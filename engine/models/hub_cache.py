@@ -158,7 +158,7 @@ def remove_cached(item: Published | CachedWeights) -> int:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            raise WeightsError(f"The weights {item.name} cannot be deleted: {error}.") from error
+            raise WeightsError(f"The weights {item.name} cannot be deleted: {error.strerror}.") from error
         return freed
 
 
@@ -173,7 +173,7 @@ def _remove_repository(repository: str) -> int:
         shutil.rmtree(folder)
     except OSError as error:
         raise WeightsError(
-            f"The weights {repository} cannot be deleted whole: {error}.", f"See {folder}."
+            f"The weights {repository} cannot be deleted whole: {error.strerror}.", f"See {folder}."
         ) from error
     return freed
 

@@ -23,7 +23,7 @@ from filelock import FileLock
 from engine.contracts.base import utc_now
 from engine.contracts.weights import WeightsFit
 from engine.errors import ConflictError, NotFoundError, WeightsError
-from engine.models.weights_file import CONFIG_FILE
+from engine.models.weights_file import CONFIG_FILE, read_config
 from engine.settings import Settings
 from engine.storage.blobs import copy_atomic, sha256_of, write_atomic
 
@@ -77,7 +77,7 @@ def imported(settings: Settings, identifier: str) -> Imported:
 
 def _unknown(identifier: str) -> NotFoundError:
     return NotFoundError(
-        f"There are no imported weights called “{identifier}”.", "`lensmith weights list` shows all."
+        f"There are no imported weights called “{identifier}”.", "Settings lists those that are here."
     )
 
 
@@ -88,7 +88,7 @@ def list_imported(settings: Settings) -> tuple[Imported, ...]:
 
 
 def damaged(settings: Settings) -> tuple[tuple[str, int], ...]:
-    """Return id and bytes of folders whose description cannot be read; they can only be removed."""
+    """Return id and bytes of folders whose description or config cannot be read; they can only be removed."""
     return tuple((folder.name, _size(folder)) for folder in _folders(settings) if _read(folder) is None)
 
 
@@ -114,6 +114,8 @@ def _size(folder: Path) -> int:
 def _read(folder: Path) -> Imported | None:
     """Read an entry; None when a file is gone or says what this version does not understand."""
     try:
+        if not read_config(folder / MODEL_FILE).architecture:
+            return None
         raw: dict[str, Any] = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
         return Imported(
             id=folder.name,
@@ -128,7 +130,7 @@ def _read(folder: Path) -> Imported | None:
             added_at=datetime.fromisoformat(raw["added_at"]),
             fit=WeightsFit.model_validate(raw["fit"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, WeightsError):
         return None
 
 
@@ -147,7 +149,7 @@ def add(settings: Settings, tensors: Path, config: dict[str, Any], about: dict[s
             if entry.sha256 == about["sha256"]:
                 raise ConflictError(
                     f"These weights are here already, as “{entry.title}”.",
-                    f"Name them as weights:{entry.id}.",
+                    "Start from those, or remove them first.",
                 )
         folder = root / _free_id(root, about["title"], about["sha256"])
         if folder.exists():
@@ -209,7 +211,8 @@ def packed(settings: Settings, identifier: str) -> Path:
 def run_folder(settings: Settings, run: str) -> Path:
     """Return the folder with the model of a finished run; raises ``NotFoundError`` when there is none."""
     attempts = (settings.runs / run).glob("attempt-*/model") if _ID.fullmatch(run) else iter(())
-    whole = [folder for folder in attempts if (folder / CLASSES_FILE).is_file()]
+    files = (MODEL_FILE, CLASSES_FILE)
+    whole = [folder for folder in attempts if all((folder / name).is_file() for name in files)]
     if not whole:
         raise NotFoundError(f"The run “{run}” has no model to start from.", "Choose a finished run.")
     return max(whole, key=lambda folder: int(folder.parent.name.partition("-")[2]))

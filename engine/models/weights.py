@@ -227,7 +227,10 @@ def check_model_args(model_args: Mapping[str, Any]) -> None:
 
 
 def _plan_named(named: Named) -> WeightsPlan:
-    size = named.path.stat().st_size
+    try:
+        size = named.path.stat().st_size
+    except OSError as error:
+        raise WeightsError(f"{named.words} cannot be read: {error.strerror}.", "Choose others.") from error
     trained = f", made for {named.config.architecture}" if named.config.architecture else ""
     return WeightsPlan(
         source=named.source,

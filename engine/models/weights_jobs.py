@@ -62,7 +62,7 @@ def _published(settings: Settings, backbone: str) -> Published:
     known = published(settings, backbone)
     if known is None:
         raise InputError(
-            f"No weights are published for “{backbone}”.", "`lensmith models` lists what there is."
+            f"No weights are published for “{backbone}”.", "The list of models shows which have some."
         )
     return known
 

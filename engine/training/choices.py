@@ -118,9 +118,11 @@ def _start_from(settings: Settings, spec: TaskSpec, config: TrainingConfig, fail
     if open_backbone and config.weights == "auto" and weights.source == "random" and box.BUNDLED:
         # The usual backbone's weights cannot be had: those that Lensmith ships are far better than none.
         first, reason = box.BUNDLED[0], weights.sentence.removesuffix(RANDOM)
-        backbone, model_args = first.architecture, {**first.model_args, **model_args}
+        # Arguments that were meant for the usual backbone would change this one, or not fit it.
+        backbone, model_args = first.architecture, dict(first.model_args)
         weights = plan_weights(settings, backbone, "bundled", model_args)
-        weights = weights.model_copy(update={"sentence": f"{reason}. {weights.sentence}"})
+        unused = " The model arguments that were set are not used." if config.model_args else ""
+        weights = weights.model_copy(update={"sentence": f"{reason}. {weights.sentence}{unused}"})
     return _Start(backbone, model_args, weights, beside)
 
 
@@ -136,7 +138,7 @@ def _check_backbone(settings: Settings, spec: TaskSpec, name: str) -> None:
         close = ", ".join(get_close_matches(name, known, 5))
         raise InputError(
             f"There is no backbone called “{name[:80]}”.",
-            f"Close by: {close}." if close else "`lensmith models` lists them.",
+            f"Close by: {close}." if close else "The list of models names them all.",
         )
 
 

@@ -132,10 +132,10 @@ def _without_hub(order: Order, choice: Choice, error: WeightsError, train_images
     again = choose(work.settings, order.spec, config, train_images, failed=error.message)
     if config.backbone == "auto" or again.weights.source == "bundled":
         return again
-    ours = "the weights that come with Lensmith (backbone auto), " if box.BUNDLED else ""
+    ours = "the weights that come with Lensmith, " if box.BUNDLED else ""
     raise HubError(
         error.message,
-        f"Choose: {ours}{choice.backbone} from random numbers (weights random), a weights file of yours, or "
+        f"Choose: {ours}{choice.backbone} from random numbers, a weights file of yours, or "
         "try again when the network is back.",
     ) from error
 

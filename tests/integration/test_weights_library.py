@@ -242,6 +242,22 @@ def test_a_damaged_entry_disturbs_no_other_and_can_be_removed(
     assert [item.id for item in list_imported(lensmith.settings)] == [done["id"]]
 
 
+@pytest.mark.parametrize(
+    "config", [None, "{}", "not json", '{"architecture": "test_resnet", "std": [0, 0, 0]}']
+)
+def test_a_damaged_config_is_a_damaged_entry(lensmith: Lensmith, tmp_path: Path, config: str | None) -> None:
+    path = tmp_path / "mine.safetensors"
+    save_file(state(), path)
+    do(lensmith, lensmith.weights.start_import(path))
+    file = library_folder(lensmith.settings) / "mine" / "config.json"
+    file.unlink() if config is None else file.write_text(config)
+    (item,) = (item for item in lensmith.weights.list() if item.source == "imported")
+    assert "damaged" in item.title
+    with pytest.raises(WeightsError, match="damaged"):
+        lensmith.weights.file("mine")
+    lensmith.weights.remove("mine")
+
+
 def test_what_is_taken_along_says_what_is_true_now(lensmith: Lensmith, tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     save_file(state(), path)
