@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.models.bundled import BUNDLED, FOLDER, Bundled, bundled
 from engine.models.bundled.pretrain import MODULE
+from engine.models.bundled.views import read_folder
 
 BUDGET = 6_000_000
 STUDENT = "test_efficientnet_ln"
@@ -131,3 +132,16 @@ def test_two_processes_train_one_student(pool: Path, tmp_path: Path) -> None:
     missing, unexpected = model.load_state_dict(state, strict=False)
     assert unexpected == []
     assert all(name.endswith("num_batches_tracked") for name in missing)
+
+
+@pytest.mark.parametrize("place", ["trashnet_192", "all/facemask_dev/dataset", "BCCD"])
+def test_sets_that_judge_are_no_material(tmp_path: Path, place: str) -> None:
+    folder = tmp_path / place
+    folder.mkdir(parents=True)
+    Image.new("RGB", (40, 40), "red").save(folder / "a.png")
+    (tmp_path / "raccoon").mkdir()
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "raccoon" / "a.png")
+    for path in (folder, tmp_path):
+        with pytest.raises(ValueError, match="judges the backbone"):
+            read_folder(path)
+    assert len(read_folder(tmp_path / "raccoon")) == 1

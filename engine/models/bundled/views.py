@@ -24,6 +24,8 @@ DULL = 12.0
 SUFFIXES = (".jpg", ".jpeg", ".png")
 DERIVED = ("mask", "annotation", "derived", "truth", "label")
 """Parts of paths that hold label pictures and no photographs."""
+JUDGES = ("trashnet", "facemask", "cards_tags", "bccd", "isbi_membrane")
+"""Sets that the backbone is judged on: a folder named like one, or with one in it, is refused."""
 
 
 def read_tar(path: Path, limit: int | None = None) -> list[Picture]:
@@ -35,7 +37,14 @@ def read_tar(path: Path, limit: int | None = None) -> list[Picture]:
 
 
 def read_folder(path: Path, limit: int | None = None) -> list[Picture]:
-    """Read the photographs below a folder as RGB pictures of at most 480 px, in the order of their names."""
+    """Read the photographs below a folder as RGB pictures of at most 480 px, in the order of their names.
+
+    Raises ``ValueError`` for a folder that is, holds, or lies in one of the sets that judge.
+    """
+    folders = [*path.resolve().parts, *(entry.name for entry in path.rglob("*") if entry.is_dir())]
+    judging = [name for name in folders if name.lower().startswith(JUDGES)]
+    if judging:
+        raise ValueError(f"{path} has to do with {judging[0]}, which judges the backbone: leave it out.")
     files = sorted(
         file
         for file in path.rglob("*")
