@@ -17,6 +17,7 @@ from engine.errors import LensmithError
 
 IN_A_ROW: Final = 2
 REMOVED: Final = "weights-removed"
+ONLY_SHIPPED: Final = "Only those that come with Lensmith are here."
 
 
 def weights_list(project: str | None) -> None:
@@ -26,10 +27,11 @@ def weights_list(project: str | None) -> None:
     removed = st.session_state.pop(REMOVED, None)
     if removed:
         say(removed, "good", key="removed")
-    if not items:
+    if all(item.source == "bundled" for item in items):
         with card("no-weights"):
-            st.markdown("There are none yet.")
+            st.markdown(ONLY_SHIPPED if items else "There are none yet.")
             st.caption("Fetch some while there is a network, or import a file of your own, below.")
+    if not items:
         return
     where = "" if project else " Open a project on Home to start a run from some of them."
     st.caption(f"{count(len(items), 'set', 'sets')}, {size_in_all(items)} in all.{where}")

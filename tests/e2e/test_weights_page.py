@@ -42,7 +42,7 @@ def test_a_file_is_dropped_and_recognised(browser_page: Page, tmp_path: Path, ho
     with running(home) as house:
         page.goto(house.url)
         page.get_by_role("link", name="Settings").click()
-        page.get_by_text("There are none yet.").wait_for()
+        page.get_by_text("Only those that come with Lensmith are here.").wait_for()
         page.get_by_test_id("upload-files").set_input_files(file)
         page.get_by_label("Licence").fill("MIT")
         page.get_by_role("button", name="Import weights").click()
@@ -56,5 +56,5 @@ def test_a_file_is_dropped_and_recognised(browser_page: Page, tmp_path: Path, ho
         page.get_by_role("button", name="Remove").click()
         page.get_by_role("dialog").get_by_role("button", name="Remove").click()
         page.get_by_text("from_the_line is gone").wait_for()
-        page.get_by_text("There are none yet.").wait_for()
+        page.get_by_text("Only those that come with Lensmith are here.").wait_for()
     assert [line for line in page.problems if "404" not in line] == []  # type: ignore[attr-defined]

@@ -76,6 +76,16 @@ def test_an_empty_machine_says_what_to_do(open_screen: Open) -> None:
     assert "Fetch some while there is a network, or import a file of your own" in read(test)
 
 
+def test_a_fresh_machine_lists_what_comes_with_lensmith(open_screen: Open) -> None:
+    facade = FakeFacade()
+    facade.weights.found = items()[:1]
+    text = read(open_screen("settings", facade))
+    assert "Only those that come with Lensmith are here." in text
+    assert "1 set, 3.1 MB in all" in text
+    assert "There are none yet." not in text
+    assert "Only those that come with Lensmith" not in read(open_screen("settings", FakeFacade()))
+
+
 @pytest.mark.parametrize(
     ("key", "settings"),
     [
