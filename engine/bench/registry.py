@@ -28,7 +28,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         "fine-tune", "full fine-tuning of resnet18 at 224 px against a bare loop", learning.fine_tuning
     ),
     Benchmark("first-answer", "end of import to the probe's result, 1,000 images", learning.first_answer),
-    Benchmark("sample-quick", "Quick on the sample set, from random numbers", learning.sample_quick),
+    Benchmark("sample-quick", "Quick on the sample set, offline", learning.sample_quick),
     Benchmark("import", "import against plain Pillow decoding in two processes", intake.import_speed),
     Benchmark("import-time", "`import engine.api` against bare Python", house.facade_import),
     Benchmark("first-page", "from `lensmith up` to the first page", house.first_page),
