@@ -16,7 +16,7 @@ from engine.contracts.models import WeightsPlan
 from engine.contracts.projects import ProjectSummary
 from engine.contracts.runs import PresetInfo, RunDetail, RunSummary, TrainOptions
 from engine.contracts.weights import HubAnswer, WeightsItem
-from engine.errors import LensmithError, NotFoundError, WeightsError
+from engine.errors import InputError, LensmithError
 
 PICKED: Final = "weights-choice"
 TYPING: Final = "weights-typing"
@@ -61,13 +61,19 @@ def weights_choice(project: ProjectSummary, preset: PresetInfo) -> bool:
 
 
 def options_here(project: str) -> TrainOptions:
-    """Return what Train offers, with what each preset would do from the weights that were chosen."""
+    """Return what Train offers, with what each preset would do from the weights that were chosen.
+
+    When those, or the backbone typed with them, cannot be used, the presets are as without them:
+    ``weights_choice`` then says what is wrong, above the fields in which it is put right.
+    """
     typed = state.here().settings
     chosen = {name: typed[name] for name in ("weights", "backbone") if isinstance(typed.get(name), str)}
     try:
         return client().runs.options(project, **chosen)
-    except (WeightsError, NotFoundError):
-        return client().runs.options(project)  # the choice itself says what is wrong with it
+    except InputError:
+        if not chosen:
+            raise
+        return client().runs.options(project)
 
 
 def _named(preset: PresetInfo) -> dict[str, str]:

@@ -23,7 +23,7 @@ from engine.contracts.runs import (
 from engine.errors import UnavailableError
 from tests.ui.fake_data import FakeDatasets, FakeProjects
 from tests.ui.fake_runs import FakeResults, FakeRuns
-from tests.ui.fake_weights import FakeWeights, catalog, plan_of
+from tests.ui.fake_weights import FakeWeights, catalog, check_backbone, plan_of
 from tests.ui.fake_world import CLASSES, HOSTILE, NOW, TOTAL, picture
 
 __all__ = ["HOSTILE", "FakeFacade"]
@@ -44,6 +44,7 @@ class FakeModels:
 
     def weights_plan(self, config: dict[str, Any], task: str = "classification") -> WeightsPlan:
         self.world.note("weights_plan", config.get("weights"), config.get("backbone"))
+        check_backbone(config.get("backbone", "auto"))
         if config.get("weights", "auto") != "auto":
             return plan_of(config["weights"])
         return WeightsPlan(source="cache", name="x", sentence="ImageNet weights, already on this machine.")

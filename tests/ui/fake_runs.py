@@ -33,7 +33,7 @@ from engine.contracts.runs import (
 )
 from engine.errors import NotFoundError
 from engine.tasks.classification.spec import ClassificationConfig
-from tests.ui.fake_weights import plan_of
+from tests.ui.fake_weights import check_backbone, plan_of
 from tests.ui.fake_world import CONFUSION, TOTAL, run_summary
 
 
@@ -44,6 +44,7 @@ class FakeRuns:
         self.world = world
 
     def options(self, project: str, *, weights: str = "auto", backbone: str = "auto") -> TrainOptions:
+        check_backbone(backbone)
         if weights != "auto":
             plan_of(weights)  # raises for what is not there
 

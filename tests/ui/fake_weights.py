@@ -9,7 +9,7 @@ from engine.contracts.files import ServedFile
 from engine.contracts.jobs import JobInfo, JobState, Problem
 from engine.contracts.models import ModelInfo, WeightsInfo, WeightsPlan
 from engine.contracts.weights import HubAnswer, WeightsFit, WeightsItem
-from engine.errors import NotFoundError, WeightsError
+from engine.errors import InputError, NotFoundError, WeightsError
 from tests.ui.fake_world import NOW, picture
 
 
@@ -61,6 +61,12 @@ def catalog(query: str) -> tuple[ModelInfo, ...]:
         )
         for name, source, cached in known if query in name
     )  # fmt: skip
+
+
+def check_backbone(name: str) -> None:
+    """Refuse the one name that the catalog of this fake does not have."""
+    if name == "resnet5O":
+        raise InputError(f"“{name}” is not in the catalog.", "Did you mean resnet50?")
 
 
 def plan_of(weights: str) -> WeightsPlan:

@@ -316,6 +316,17 @@ def test_a_path_is_typed_and_one_that_is_not_there_cannot_be_started(open_screen
     assert "set" not in test.query_params
 
 
+def test_a_misspelt_backbone_is_said_above_its_field(open_screen: Open) -> None:
+    facade = FakeFacade()
+    test = open_screen("train", facade, project="p1")
+    test.text_input(key="set-balanced-backbone").input("resnet5O").run()
+    assert "“resnet5O” is not in the catalog.**  \nDid you mean resnet50?" in read(test)
+    assert next(b for b in test.button if b.label == "Train model").disabled
+    test.text_input(key="set-balanced-backbone").input("resnet50").run()
+    press(test, "Train model")
+    assert ("start", "p1", {"preset": "balanced", "backbone": "resnet50"}) in facade.calls
+
+
 def _hub_plan(facade: FakeFacade, monkeypatch: pytest.MonkeyPatch, plan: WeightsPlan) -> None:
     options = facade.runs.options
 
