@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 import streamlit as st
@@ -120,10 +120,13 @@ class Field:
         return int(number) if self.kind == "integer" else float(number) / self.scale
 
 
-def params_form(schema: Mapping[str, Any], values: Mapping[str, Any], *, key: str) -> Filled:
+def params_form(
+    schema: Mapping[str, Any], values: Mapping[str, Any], *, key: str, said: Collection[str] = ()
+) -> Filled:
     """Draw all settings, the basic ones first, and return those that differ from ``values`` and the defaults.
 
-    A field whose text cannot be understood says so, and the others stay.
+    A field whose text cannot be understood says so, and the others stay. The fields ``said`` are named
+    elsewhere on the screen and stay out of ``changes``.
     """
     fields = [Field(name, facts) for name, facts in schema["properties"].items() if name not in HIDDEN]
     changed: dict[str, Any] = {}
@@ -146,7 +149,8 @@ def params_form(schema: Mapping[str, Any], values: Mapping[str, Any], *, key: st
                         continue
                 if given != start:
                     changed[field.name] = given
-                    changes.append(_change(field, content))
+                    if field.name not in said:
+                        changes.append(_change(field, content))
     return Filled(changed, tuple(problems), tuple(changes))
 
 
@@ -179,9 +183,9 @@ def _note(name: str, key: str, untouched: Any) -> None:
     state.move(settings=others if content == untouched else {**others, name: content})
 
 
-def put_back() -> None:
-    """Forget all that was typed."""
-    state.move(settings={})
+def put_back(said: Collection[str] = ()) -> None:
+    """Forget all that was typed, except the fields ``said``, which were chosen elsewhere on the screen."""
+    state.move(settings={name: text for name, text in state.here().settings.items() if name in said})
 
 
 def _change(field: Field, content: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import streamlit as st
@@ -101,16 +102,19 @@ def _choose() -> None:
     state.move(preset=st.session_state[PICKED])
 
 
-def settings(options: TrainOptions, preset: PresetInfo) -> Filled:
-    """Draw "More" and return the whole configuration, with what cannot be understood in it."""
+def settings(options: TrainOptions, preset: PresetInfo, said: Collection[str] = ()) -> Filled:
+    """Draw "More" and return the whole configuration, with what cannot be understood in it.
+
+    The settings ``said`` are shown above it already and do not count as changed under it.
+    """
     with st.expander("More: model, training, augmentation, machine", key="more"):
-        filled = params_form(options.parameter_schema, preset.config, key=f"set-{preset.name}")
+        filled = params_form(options.parameter_schema, preset.config, key=f"set-{preset.name}", said=said)
     return filled._replace(values={**preset.config, **filled.values})
 
 
-def changes(filled: Filled) -> None:
-    """Say what was changed, also where "More" is closed, with a way back."""
+def changes(filled: Filled, said: Collection[str] = ()) -> None:
+    """Say what was changed, also where "More" is closed, with a way back that keeps the settings ``said``."""
     if filled.changes:
         with st.container(horizontal=True, vertical_alignment="center", key="changes"):
             st.caption(f"Changed under More: {plain(', '.join(filled.changes))}", width="content")
-            st.button("Put back", type="tertiary", key="put-back", on_click=put_back)
+            st.button("Put back", type="tertiary", key="put-back", on_click=put_back, args=(said,))

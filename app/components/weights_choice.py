@@ -76,6 +76,18 @@ def options_here(project: str) -> TrainOptions:
         return client().runs.options(project)
 
 
+def chosen_above(preset: PresetInfo) -> frozenset[str]:
+    """Return which settings the select shows: the weights, and the backbone where it came with them."""
+    named = _named(preset)
+    weights, backbone = named["weights"], named["backbone"]
+    brought = backbone == "auto" and weights.startswith(("bundled", "weights:", "run:"))
+    listed = any(
+        (item.start, item.backbone) == (weights, backbone) for item in client().weights.list()
+        if item.source == "bundled"
+    )  # fmt: skip
+    return frozenset({"weights", "backbone"} if brought or listed else {"weights"})
+
+
 def _named(preset: PresetInfo) -> dict[str, str]:
     """Return the settings ``weights`` and ``backbone`` as the preset has them, or as they were typed."""
     typed = state.here().settings

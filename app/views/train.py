@@ -8,7 +8,7 @@ from app import state
 from app.components.formats import count
 from app.components.page import empty, head, project, run_here, say
 from app.components.presets import as_before, changes, preset_cards, recommended_title, settings
-from app.components.weights_choice import options_here, weights_choice
+from app.components.weights_choice import chosen_above, options_here, weights_choice
 from app.engine_client import client
 from engine.errors import LensmithError
 
@@ -40,7 +40,8 @@ def show() -> None:
     startable = weights_choice(opened, preset)
     for n, problem in enumerate(options.problems):
         say(problem, "look", key=f"problem-{n}")
-    filled = settings(options, preset)
+    said = chosen_above(preset)
+    filled = settings(options, preset, said)
     for n, text in enumerate(filled.problems):
         say(text, "wrong", key=f"field-{n}")
     with st.container(horizontal=True, vertical_alignment="center", key="go"):
@@ -52,7 +53,7 @@ def show() -> None:
             state.go("run", project=opened.id, run=run.id)
         queued = options.queued_before
         st.caption(f"{count(queued, 'job')} before it." if queued else "Nothing is queued before it.")
-    changes(filled)  # below the button, which stays where it is
+    changes(filled, said)  # below the button, which stays where it is
 
 
 show()

@@ -305,6 +305,32 @@ def test_a_choice_is_said_and_started(open_screen: Open, weights: str) -> None:
     assert ("start", "p1", {"preset": "balanced", "weights": weights}) in facade.calls
 
 
+def test_a_choice_of_weights_is_no_change_under_more(open_screen: Open) -> None:
+    facade = FakeFacade()
+    test = open_screen("train", facade, project="p1")
+    test.selectbox(key="weights-choice").set_value("weights:line-camera").run()
+    assert "Changed under More" not in read(test)
+    test.number_input(key="set-balanced-epochs").set_value(3).run()
+    assert "Changed under More: Epochs 3" in read(test)
+    test.button(key="put-back").click().run()
+    assert test.selectbox(key="weights-choice").value == "weights:line-camera", "chosen above, so it stays"
+    assert "Changed under More" not in read(test)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ('{"weights":"bundled","backbone":"mobilenetv3_small_050"}', False),
+        ('{"weights":"random","backbone":"mobilenetv3_small_050"}', True),
+    ],
+)
+def test_a_backbone_is_a_change_unless_it_came_with_the_weights(
+    open_screen: Open, typed: str, said: bool
+) -> None:
+    text = read(open_screen("train", FakeFacade(), project="p1", set=typed))
+    assert ("Changed under More: Backbone mobilenetv3_small_050" in text) is said
+
+
 def test_a_path_is_typed_and_one_that_is_not_there_cannot_be_started(open_screen: Open) -> None:
     test = open_screen("train", FakeFacade(), project="p1")
     test.selectbox(key="weights-choice").set_value("file").run()
