@@ -16,7 +16,7 @@ from engine.contracts.models import WeightsPlan
 from engine.contracts.projects import ProjectSummary
 from engine.contracts.runs import PresetInfo, RunDetail, RunSummary, TrainOptions
 from engine.contracts.weights import HubAnswer, WeightsItem
-from engine.errors import InputError, LensmithError
+from engine.errors import InputError, LensmithError, NotFoundError
 
 PICKED: Final = "weights-choice"
 TYPING: Final = "weights-typing"
@@ -48,6 +48,8 @@ def weights_choice(project: ProjectSummary, preset: PresetInfo) -> bool:
     named = _named(preset)
     automatic = _plan(project, preset, {**named, "weights": "auto"})
     options = _options(project, automatic)
+    if named["weights"] not in options and named["weights"].startswith(("weights:", "run:")):
+        options[named["weights"]] = Start(named["weights"], None, _other_words(named["weights"], project))
     chosen = _pick(options, named, preset)
     if chosen == FILE:
         _path(named["weights"] if named["weights"] not in options else "", preset)
@@ -132,16 +134,27 @@ def _facts(item: WeightsItem) -> str:
     return f"{item.backbone}, {size(item.bytes)}"
 
 
-def _run_words(run: RunSummary) -> str:
+def _run_words(run: RunSummary, where: str = "") -> str:
     best = f", {value(run.best.value, run.best.unit)}" if run.best else ""
-    return f"Go on from run {run.number}: {run.preset.capitalize()}{best}, {run.backbone}"
+    return f"Go on from run {run.number}{where}: {run.preset.capitalize()}{best}, {run.backbone}"
+
+
+def _other_words(weights: str, project: ProjectSummary) -> str:
+    """Name what the address starts from and the list leaves out: an older run, or one of another project."""
+    kind, _, name = weights.partition(":")
+    try:
+        if kind == "weights":
+            return f"Yours: {client().weights.get(weights).title}"
+        run = client().runs.get(name)
+        elsewhere = "" if run.project == project.id else f" of {client().projects.get(run.project).name}"
+        return _run_words(run, elsewhere)
+    except NotFoundError:
+        return f"Go on from run {name} (not here)" if kind == "run" else f"Yours: {name} (not here)"
 
 
 def _pick(options: dict[str, Start], named: dict[str, str], preset: PresetInfo) -> str:
     """Draw the select and return the option that is on."""
     weights = named["weights"]
-    if weights.startswith(("weights:", "run:")) and weights not in options:
-        options[weights] = Start(weights, None, f"{weights} (not here)")
     chosen = FILE if weights not in options or st.session_state.get(TYPING) else weights
     st.session_state[PICKED] = chosen  # the address decides, also after a refresh and after going back
     st.selectbox(
