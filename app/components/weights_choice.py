@@ -33,6 +33,11 @@ AUTOMATIC: Final = {
     "bundled": "the weights that come with Lensmith",
     "random": "random numbers",
 }
+TO_SHIPPED: Final[dict[str, Any]] = {
+    "weights": "bundled", "backbone": "auto", "model_args": {}, "mean": None, "std": None, "image_size": None,
+}  # fmt: skip
+"""What a run changes to start from the weights that come with Lensmith: their architecture has its own
+arguments, normalisation and size."""
 
 
 class Start(NamedTuple):
@@ -276,13 +281,23 @@ def hub_choices(run: RunDetail) -> None:
         (f"Start again: {run.backbone or 'it'} from random numbers", {"weights": "random"})
     ]
     if _shipped():
-        ways.insert(0, ("Start again: the weights that come with Lensmith",
-                        {"weights": "bundled", "backbone": "auto"}))  # fmt: skip
+        ways.insert(0, ("Start again: the weights that come with Lensmith", TO_SHIPPED))
+    asked: dict[str, Any] | None = None
     with st.container(horizontal=True, gap="small", key="no-hub-choices"):
         for label, changes in ways:
             if st.button(label, key=f"again-{changes['weights']}"):
-                write = f"again-{run.id}-{changes['weights']}"
-                config = {**run.config, **changes}
-                new = client().runs.start(run.project, config, key=state.write_key(write))
-                state.written(write)
-                state.go("run", project=new.project, run=new.id)
+                asked = changes
+    if asked is not None:
+        _start_again(run, asked)
+
+
+def _start_again(run: RunDetail, changes: dict[str, Any]) -> None:
+    """Start a run like ``run`` but for ``changes``, and go there; a refusal is said in place."""
+    write = f"again-{run.id}-{changes['weights']}"
+    try:
+        new = client().runs.start(run.project, {**run.config, **changes}, key=state.write_key(write))
+    except LensmithError as problem:
+        show_problem(problem)
+        return
+    state.written(write)
+    state.go("run", project=new.project, run=new.id)

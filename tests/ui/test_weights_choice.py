@@ -9,6 +9,7 @@ import pytest
 from engine.contracts.jobs import JobState, Problem
 from engine.contracts.models import WeightsPlan
 from engine.contracts.weights import HubAnswer
+from engine.errors import InputError
 from tests.ui.conftest import Open
 from tests.ui.fake_facade import FakeFacade
 from tests.ui.test_settings import press, read
@@ -152,18 +153,44 @@ def test_a_silent_hub_is_a_choice_in_place(open_screen: Open, monkeypatch: pytes
     assert ("start", "p1", {"preset": "balanced", "weights": "bundled"}) in facade.calls
 
 
-def test_a_run_that_found_no_hub_offers_the_same_ways(
-    open_screen: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def without_hub(monkeypatch: pytest.MonkeyPatch) -> FakeFacade:
+    """Return a facade whose runs all ended because the hub did not answer."""
     facade = FakeFacade()
     get = facade.runs.get
+    config = {
+        "preset": "best", "backbone": "resnet50", "model_args": {"x": 1}, "mean": [0.5] * 3, "std": [0.5] * 3,
+        "image_size": 384, "epochs": 3,
+    }  # fmt: skip
     problem = Problem(message="The hub does not answer.", hint="Choose.", flag="no-hub")
 
     def failed(run: str) -> Any:
-        return get(run).model_copy(update={"problem": problem, "state": JobState.FAILED})
+        return get(run).model_copy(update={"problem": problem, "state": JobState.FAILED, "config": config})
 
     monkeypatch.setattr(facade.runs, "get", failed)
-    test = open_screen("run", facade, project="p1", run="run1")
+    return facade
+
+
+def test_a_run_that_found_no_hub_goes_on_with_the_shipped_weights_as_they_are(
+    open_screen: Open, without_hub: FakeFacade
+) -> None:
+    test = open_screen("run", without_hub, project="p1", run="run1")
     test.button(key="again-bundled").click().run()
-    wanted = {"preset": "balanced", "weights": "bundled", "backbone": "auto"}
-    assert ("start", "p1", wanted) in facade.calls
+    wanted = {
+        "preset": "best", "weights": "bundled", "backbone": "auto", "model_args": {}, "mean": None,
+        "std": None, "image_size": None, "epochs": 3,
+    }  # fmt: skip
+    assert ("start", "p1", wanted) in without_hub.calls
+
+
+def test_a_refused_start_is_said_on_the_screen_of_the_run(
+    open_screen: Open, without_hub: FakeFacade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise InputError("The training part has 1 labelled image.", "Label more on Data.")
+
+    monkeypatch.setattr(without_hub.runs, "start", refuse)
+    test = open_screen("run", without_hub, project="p1", run="run1")
+    test.button(key="again-random").click().run()
+    assert "The training part has 1 labelled image" in read(test)
+    assert "Exact settings" in [part.label for part in test.expander], "the screen goes on below it"
