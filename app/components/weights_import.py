@@ -153,6 +153,7 @@ def _start(chosen: dict[str, Any], choices: dict[str, Any]) -> None:
 
 def _put_away() -> None:
     st.session_state.pop(CHOSEN, None)
+    st.session_state.pop(SAID, None)  # it was about the file that is put away
 
 
 def _job(chosen: Mapping[str, Any]) -> JobInfo | None:

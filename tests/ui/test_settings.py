@@ -234,6 +234,18 @@ def test_after_a_refusal_an_upload_is_dropped_again_and_the_words_stay(open_scre
     assert test.run().text_input(key="weights-licence").value == "MIT"
 
 
+def test_what_was_said_about_a_file_is_not_said_about_another(open_screen: Open) -> None:
+    facade = FakeFacade()
+    test = choose_file(open_screen("settings", facade))
+    test.text_input(key="weights-licence").input("MIT")
+    press(test, "Import weights")
+    end(facade, "weights0", problem=Problem(message="It fits nothing.", hint="Name an architecture."))
+    test.run()
+    assert test.text_input(key="weights-licence").value == "MIT"
+    test.button(key="weights-other").click().run()
+    assert choose_file(test).text_input(key="weights-licence").value == ""
+
+
 def test_damaged_weights_can_only_be_removed(open_screen: Open) -> None:
     facade = FakeFacade()
     hurt = {"id": "hurt", "title": "hurt (damaged)", "start": "", "backbone": "", "fit": None}
