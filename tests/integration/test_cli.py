@@ -79,7 +79,7 @@ def test_lists_are_json(home: Path) -> None:
     doctor = document(lensmith(home, "doctor", "--json"))
     assert {"python", "torch", "devices", "memory", "disk", "weights", "browser", "problems"} <= set(doctor)
     models = document(lensmith(home, "models", "--json", "--no-worker"))
-    assert {"name", "family", "parameters", "input_size", "weights"} == set(models[0])
+    assert {"name", "library", "family", "parameters", "input_size", "weights"} == set(models[0])
 
 
 @pytest.mark.parametrize(
