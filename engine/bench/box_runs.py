@@ -72,8 +72,9 @@ def fine_tuning(settings: Settings) -> dict[str, Any]:
             for weights, found in scores.items():
                 found.append(_tuned(settings, Path(parts), entry.architecture, weights, seed))
     note = "; ".join(f"{name}: " + ", ".join(f"{v:.3f}" for v in values) for name, values in scores.items())
-    gain = float(np.mean(scores["bundled"]) - np.mean(scores["random"]))
-    return row("box-fine-tune", "top-1, box - random", gain, 0.0, "top-1", note)
+    # The least, not the mean: the box is to be ahead with every seed.
+    gain = min(b - r for b, r in zip(scores["bundled"], scores["random"], strict=True))
+    return row("box-fine-tune", "top-1, box - random, the least of the seeds", gain, 0.0, "top-1", note)
 
 
 def _copy_by_lists(folder: Path, target: Path) -> None:
