@@ -16,6 +16,8 @@ from engine.contracts.results import CurvePanel, Series
 from engine.contracts.runs import LiveRun
 
 SECONDS: Final = 1.5
+PROBE: Final = "probe"
+"""The strategy that has no curves."""
 
 
 def progress_card(live: LiveRun) -> None:
@@ -42,6 +44,17 @@ def progress_card(live: LiveRun) -> None:
             st.markdown(f"**{epoch}{percent}**", width="content")
             st.caption(" · ".join(filter(None, facts)) or "\u2007", width="content")
         st.progress(share)
+
+
+def probe_card(live: LiveRun) -> None:
+    """Say why a probe has no curves, and what it reached."""
+    with card("words", "A linear classifier"):
+        st.markdown(
+            "It learns in one go from features that the network computes once, so there are no epochs and no "
+            "curves. It is the yardstick for every training after it."
+        )
+        if live.probe:
+            st.markdown(_against_probe(live))
 
 
 def curves_card(live: LiveRun) -> None:

@@ -9,8 +9,10 @@ from app.components.formats import plain
 from app.components.page import empty, head, live, plain_head, project, run_here
 from app.components.run_actions import actions, ending
 from app.components.run_progress import (
+    PROBE,
     SECONDS,
     curves_card,
+    probe_card,
     progress_card,
     samples_card,
     words_card,
@@ -43,6 +45,9 @@ def show() -> None:
         if now.run.state is not run.state or now.setup != first.setup:
             st.rerun()
         progress_card(now)
+        if now.run.strategy == PROBE:
+            probe_card(now)
+            return
         left, right = st.columns([1.42, 1], gap="small")
         with left:
             curves_card(now)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.contracts.jobs import JobState, Problem
+from engine.contracts.runs import LiveRun
 from engine.errors import NotFoundError
 from tests.ui.conftest import Open, words
 from tests.ui.fake_facade import HOSTILE, FakeFacade
@@ -235,6 +236,21 @@ def test_an_import_that_is_gone_leaves_the_drop_zone(open_screen: Open, monkeypa
 def test_what_stands_in_the_way_of_training_is_said(open_screen: Open) -> None:
     test = open_screen("train", FakeFacade("blocked"), project="p1")
     assert "at least two training images" in words(test)
+
+
+def test_a_probe_has_no_empty_curves(open_screen: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    facade = FakeFacade()
+    usual = facade.runs.live
+
+    def probed(run: str) -> LiveRun:
+        found = usual(run)
+        return found.model_copy(update={"run": found.run.model_copy(update={"strategy": "probe"})})
+
+    assert "What the curves say" in words(open_screen("run", facade, project="p1", run="run1"))
+    monkeypatch.setattr(facade.runs, "live", probed)
+    shown = words(open_screen("run", facade, project="p1", run="run1"))
+    assert "learns in one go" in shown
+    assert "What the curves say" not in shown and "no values here" not in shown
 
 
 def test_a_live_run_can_be_stopped(open_screen: Open) -> None:
