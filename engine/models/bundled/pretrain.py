@@ -139,6 +139,8 @@ class Trainer:
     def _orders(self) -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.intp]]]:
         options, state = self.options, self.state
         while state.step < options.steps:
+            if len(self.pool) < options.batch * options.processes:
+                raise SystemExit(f"The pool has {len(self.pool)} views, fewer than one batch of all ranks.")
             order = np.random.default_rng([options.seed, state.epoch]).permutation(len(self.pool))
             rows = batches(order, options.batch, self.rank, options.processes)
             skipped = state.batch
@@ -244,6 +246,8 @@ def make_pool(options: argparse.Namespace) -> None:
     teacher = load_teacher(options.teacher)
     small = read_tar(options.tar, options.limit) if options.tar else []
     large = [read_folder(folder, options.limit) for folder in options.photos]
+    if not small and not any(large):
+        raise SystemExit("There are no pictures: name a tar with --tar, or folders with --photos.")
     source = Views(small or large[0], large, options.teacher_size)
     for number in range(options.first, options.first + options.shards, options.stride):
         shard = options.out / f"shard-{number:04d}"
