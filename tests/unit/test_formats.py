@@ -232,7 +232,12 @@ def test_written_and_read_again_is_equal(
         for split in splits[: 3 if with_splits else 1]
     ]
     assert known.write is not None
-    known.write(((row, picture) for row in rows), folder / "set")
+    try:
+        known.write(((row, picture) for row in rows), folder / "set")
+    except InputError:
+        # A folder "c:" would be read as a drive, so no such folder is written.
+        assert known.name == "class_folders" and any(name[1:2] == ":" for name in names)
+        return
     source = open_source((("set", folder / "set"),), Limits())
     assert not source.skipped
     read = [row for row in known.read(SourceView(source)) if isinstance(row, ImageLabels)]
@@ -257,6 +262,6 @@ def test_csv_keeps_hostile_class_names(tmp_path: Path) -> None:
 def test_class_folders_refuse_names_that_are_no_folders(tmp_path: Path) -> None:
     picture = tmp_path / "p.jpg"
     picture.write_bytes(b"x")
-    for name in ("a/b", "..", "a\\b"):
+    for name in ("a/b", "..", "a\\b", "c:", "__MACOSX", "."):
         with pytest.raises(InputError, match="folder"):
             class_folders.write([(ImageLabels("a.jpg", (name,)), picture)], tmp_path / "set")

@@ -8,11 +8,13 @@ belong to it, as in torchvision's ``ImageFolder``.
 from __future__ import annotations
 
 import shutil
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contracts.datasets import Split
+from engine.datasets.archive import clean_path, is_litter
 from engine.datasets.formats.base import (
     DatasetFormat,
     ImageLabels,
@@ -76,13 +78,22 @@ def write(rows: Iterable[tuple[ImageLabels, Path]], folder: Path) -> None:
     """
     for labels, source in rows:
         names = [*([labels.split] if labels.split else []), *labels.labels[:1]]
-        if any(name in (".", "..") or "/" in name or "\\" in name or "\0" in name for name in names):
+        if not all(_is_folder_name(name) for name in names):
             raise InputError(f"“{names[-1]}” cannot be the name of a folder.", "Export as CSV instead.")
         target = folder.joinpath(*names, labels.path.rsplit("/", 1)[-1])
         if target.exists():
             raise InputError(f"Two images would be written to “{target.name}”.", "Export as CSV instead.")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
+
+
+def _is_folder_name(name: str) -> bool:
+    """Whether the reader would take a folder of this name for what it is: no drive, no litter."""
+    try:
+        path = clean_path(f"{name}/x")
+    except ValueError:
+        return False
+    return path.count("/") == 1 and path.startswith(unicodedata.normalize("NFC", name)) and not is_litter(path)
 
 
 def _layout(view: SourceView) -> _Layout:
