@@ -93,7 +93,7 @@ def _is_folder_name(name: str) -> bool:
         path = clean_path(f"{name}/x")
     except ValueError:
         return False
-    return path.count("/") == 1 and path.startswith(unicodedata.normalize("NFC", name)) and not is_litter(path)
+    return path == f"{unicodedata.normalize('NFC', name)}/x" and not is_litter(path)
 
 
 def _layout(view: SourceView) -> _Layout:
