@@ -93,7 +93,8 @@ def _is_folder_name(name: str) -> bool:
         path = clean_path(f"{name}/x")
     except ValueError:
         return False
-    return path == f"{unicodedata.normalize('NFC', name)}/x" and not is_litter(path)
+    spelt = f"{unicodedata.normalize('NFC', name)}/x"
+    return path == spelt and path.count("/") == 1 and not is_litter(path)
 
 
 def _layout(view: SourceView) -> _Layout:
