@@ -1,0 +1,111 @@
+"""Masks: run lengths, outlines and arrays, one into another.
+
+Run lengths are COCO's, made and read by pycocotools; the sum of the runs is checked before anything is
+allocated for them (an unchecked one reads beyond its memory: cocoapi #362).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco
+
+from engine.datasets.labels import Box, Mask, Polygons, Rle
+
+MOST_RUN_BYTES = 7  # a run length of 2**32 in groups of five bits
+
+
+def encode(pixels: NDArray[np.bool_] | NDArray[np.uint8]) -> Rle:
+    """Give the run lengths of an (H, W) mask; every value but 0 is inside."""
+    found = coco.encode(np.asfortranarray(pixels != 0).view(np.uint8))
+    return Rle(pixels.shape[0], pixels.shape[1], found["counts"].decode("ascii"))
+
+
+def decode(rle: Rle) -> NDArray[np.bool_]:
+    """Give the mask (H, W) of run lengths; raises ``ValueError`` when they do not fit its size."""
+    check(rle)
+    return coco.decode(_plain(rle)).astype(bool)
+
+
+def check(rle: Rle) -> None:
+    """Raise ``ValueError`` unless the runs are well spelt and sum to height times width."""
+    total = int(run_lengths(rle.counts).sum())
+    if total != rle.height * rle.width:
+        raise ValueError(f"its runs cover {total:,} pixels, not {rle.height} x {rle.width}")
+
+
+def run_lengths(counts: str) -> NDArray[np.int64]:
+    """Read COCO's compressed counts (``rleFrString`` in its maskApi.c); raises ``ValueError``."""
+    codes = np.frombuffer(counts.encode("ascii", "strict") if counts.isascii() else b"\xff", np.uint8)
+    values = codes.astype(np.int64) - 48
+    if values.size and (values.min() < 0 or values.max() > 63):
+        raise ValueError("its run lengths hold characters that do not belong there")
+    more = (values & 32) != 0
+    if not values.size or more[-1]:
+        raise ValueError("its run lengths end in the middle" if values.size else "it has no run lengths")
+    ends = np.flatnonzero(~more)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    place = np.arange(values.size) - np.repeat(starts, ends - starts + 1)
+    if place.max() >= MOST_RUN_BYTES:
+        raise ValueError("one of its runs is too long")
+    numbers = np.add.reduceat((values & 31) << (5 * place), starts)
+    sign = (values[ends] & 16) != 0
+    numbers = np.where(sign, numbers - (1 << (5 * (place[ends] + 1))), numbers)
+    # From the third on, each is written as the difference to the one before the last.
+    numbers[1::2] = np.cumsum(numbers[1::2])
+    numbers[2::2] = np.cumsum(numbers[2::2])
+    if numbers.min() < 0:
+        raise ValueError("one of its runs is negative")
+    return numbers
+
+
+def from_runs(runs: Sequence[int], height: int, width: int) -> Rle:
+    """Pack plain run lengths; raises ``ValueError`` when one is negative or their sum is not the size."""
+    if any(run < 0 for run in runs) or sum(runs) != height * width:
+        raise ValueError(f"its runs cover {sum(runs):,} pixels, not {height} x {width}")
+    found = coco.frPyObjects({"counts": list(runs), "size": [height, width]}, height, width)
+    return Rle(height, width, found["counts"].decode("ascii"))
+
+
+def to_runs(mask: Mask, height: int, width: int) -> Rle:
+    """Give the run lengths of a mask in an image of this size; outlines are filled as COCO does."""
+    if isinstance(mask, Rle):
+        return mask
+    drawn = coco.frPyObjects([ring.tolist() for ring in mask.rings], height, width)
+    found = coco.merge(drawn)
+    return Rle(height, width, found["counts"].decode("ascii"))
+
+
+def union(masks: Iterable[Rle]) -> Rle:
+    """Merge masks of one size."""
+    found = coco.merge([_plain(rle) for rle in masks])
+    return Rle(*found["size"], found["counts"].decode("ascii"))
+
+
+def area(mask: Mask) -> float:
+    """Area in px: of outlines by the shoelace formula (their sum), of run lengths their pixels."""
+    if isinstance(mask, Rle):
+        return float(coco.area(_plain(mask)))
+    return sum(_ring_area(ring) for ring in mask.rings)
+
+
+def box_of(mask: Mask) -> Box | None:
+    """The smallest box around a mask, or None when it is empty."""
+    if isinstance(mask, Rle):
+        x, y, width, height = (float(value) for value in coco.toBbox(_plain(mask)))
+        return (x, y, x + width, y + height) if width and height else None
+    xs = [value for ring in mask.rings for value in ring[0::2]]
+    ys = [value for ring in mask.rings for value in ring[1::2]]
+    return (min(xs), min(ys), max(xs), max(ys)) if xs and ys else None
+
+
+def _ring_area(ring: array[float]) -> float:
+    xs, ys = np.array(ring[0::2]), np.array(ring[1::2])
+    return float(abs(np.dot(xs, np.roll(ys, 1)) - np.dot(ys, np.roll(xs, 1))) / 2)
+
+
+def _plain(rle: Rle) -> dict[str, object]:
+    return {"size": [rle.height, rle.width], "counts": rle.counts.encode("ascii")}
