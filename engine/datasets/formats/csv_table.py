@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from engine.contracts.datasets import SPLITS, ImportIssue, Outcome, Split
+from engine.contracts.datasets import SPLITS, Split
 from engine.datasets.archive import IMAGE_SUFFIXES, Member, reading
 from engine.datasets.formats.base import (
     DatasetFormat,
-    ImageLabels,
-    LabelIssue,
+    ExportSet,
+    Reading,
+    ReadOptions,
     Recognition,
     Row,
     SourceView,
     clean_class,
+    repaired,
+    skipped,
     split_of,
 )
+from engine.datasets.formats.writing import ImageNames
+from engine.datasets.labels import ImageLabels, Label
 from engine.errors import InputError, LimitError
 from engine.settings import Limits
 
@@ -79,11 +83,11 @@ def recognise(view: SourceView) -> Recognition | None:
                 names[clean_class(cells[table.label])] = None
     files = ", ".join(table.member.path for table in tables)
     reason = f"{files} lists images with a class" + (" and a split" if _has_splits(tables) else "")
-    return Recognition(reason, tuple(sorted(name for name in names if name)), images)
+    return Recognition(reason, ("class",), tuple(sorted(name for name in names if name)), images)
 
 
-def read(view: SourceView) -> Iterator[Row]:
-    """Yield each image of the source once, with the label that the table gives.
+def read(view: SourceView, options: ReadOptions) -> Reading:
+    """Read each image of the source once, with the label that the table gives.
 
     A row whose image is missing or ambiguous is skipped; an image with two different labels keeps
     none; the same row twice counts as repaired. Images that no row names carry no label.
@@ -92,6 +96,10 @@ def read(view: SourceView) -> Iterator[Row]:
     """
     tables = _tables(view)
     _refuse_unclear(tables)
+    return Reading(_rows(view, tables))
+
+
+def _rows(view: SourceView, tables: Sequence[_Table]) -> Iterator[Row]:
     taken: dict[str, list[_Entry]] = {}
     for table in tables:
         for line, cells in table.rows():
@@ -99,27 +107,26 @@ def read(view: SourceView) -> Iterator[Row]:
             try:
                 path = view.resolve(entry.name)
             except LookupError as error:
-                yield LabelIssue(entry.issue(Outcome.SKIPPED, f"missing image “{entry.name}”: {error}"))
+                yield skipped(entry.file, entry.line, f"missing image “{entry.name}”: {error}")
                 continue
             taken.setdefault(path, []).append(entry)
     for member in view.images:
         yield from _image_rows(member.path, taken.get(member.path, []))
 
 
-def write(rows: Iterable[tuple[ImageLabels, Path]], folder: Path) -> None:
-    """Copy images under ``folder/images`` with names of ours and write ``folder/labels.csv``.
+def write(out: ExportSet, folder: Path) -> None:
+    """Copy images under ``folder/images`` and write ``folder/labels.csv``.
 
     Class names are written as they are; a spreadsheet must be told that they are text.
     """
-    images = folder / "images"
-    images.mkdir(parents=True, exist_ok=True)
+    names = ImageNames(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / WRITTEN).open("w", encoding="utf-8", newline="") as handle:
         table = csv.writer(handle)
         table.writerow(["path", "label", "split"])
-        for number, (labels, source) in enumerate(rows):
-            name = f"images/{number:06d}{PurePosixPath(labels.path).suffix.lower()}"
-            shutil.copyfile(source, folder / name)
-            table.writerow([name, labels.labels[0] if labels.labels else "", labels.split or ""])
+        for row, source in out.rows:
+            name = names.place(row.path, source, "images")
+            table.writerow([name, row.names[0] if row.names else "", row.split or ""])
 
 
 @dataclass(frozen=True)
@@ -132,10 +139,6 @@ class _Entry:
     unknown_split: str
     file: str
     line: int
-
-    def issue(self, outcome: Outcome, reason: str) -> ImportIssue:
-        """Say what became of this row."""
-        return ImportIssue(file=self.file, line=self.line, outcome=outcome, reason=reason)
 
 
 def _entry(table: _Table, line: int, cells: Sequence[str]) -> _Entry:
@@ -159,17 +162,18 @@ def _image_rows(path: str, entries: Sequence[_Entry]) -> Iterator[Row]:
     if len(labels) > 1:
         named = ", ".join(sorted(labels))
         for entry in entries:
-            yield LabelIssue(entry.issue(Outcome.SKIPPED, f"“{path}” stands under {named}; which is right?"))
+            yield skipped(entry.file, entry.line, f"“{path}” stands under {named}; which is right?")
         yield ImageLabels(path, file=first.file, line=first.line)
         return
     repairs = [f"the split “{entry.unknown_split}” is not known" for entry in entries if entry.unknown_split]
     if len(splits) > 1:
         repairs.append(f"it is listed in several splits ({', '.join(sorted(splits))})")
     for entry in entries[1:]:
-        yield LabelIssue(entry.issue(Outcome.REPAIRED, f"“{path}” is listed twice; counted once"))
+        yield repaired(entry.file, entry.line, f"“{path}” is listed twice; counted once")
     # Listed as training and as test, an image must not count as test: the first in order holds.
     split = next((known for known in SPLITS if known in splits), None)
-    yield ImageLabels(path, tuple(labels), split, first.file, first.line, tuple(repairs))
+    found = tuple(Label(name) for name in labels)
+    yield ImageLabels(path, found, split, first.file, first.line, repairs=tuple(repairs))
 
 
 def _tables(view: SourceView) -> list[_Table]:
@@ -227,9 +231,9 @@ def _refuse_unclear(tables: Sequence[_Table]) -> None:
 FORMAT = DatasetFormat(
     name="csv_table",
     title="CSV table",
-    labels="class",
+    carries=frozenset({"class"}),
     recognise=recognise,
     read=read,
     write=write,
-    label_suffixes=SUFFIXES,
+    keeps=frozenset({"splits"}),
 )
