@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -75,7 +76,10 @@ class Person(Base):
 
 
 class ClassRow(Base):
-    """A class; the id stays when the name changes."""
+    """A class; the id stays when the name changes.
+
+    ``points`` names its keypoints; ``skeleton`` lists the pairs of them that a line joins, from 0.
+    """
 
     __tablename__ = "classes"
     __table_args__ = (UniqueConstraint("project_id", "name"),)
@@ -83,6 +87,8 @@ class ClassRow(Base):
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     name: Mapped[str] = mapped_column(String(500))
     position: Mapped[int] = mapped_column(Integer)
+    points: Mapped[list[str] | None] = mapped_column(JSON)
+    skeleton: Mapped[list[list[int]] | None] = mapped_column(JSON)
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
@@ -99,7 +105,7 @@ class FileRow(Base):
 
 
 class ImageRow(Base):
-    """A path in a project."""
+    """A path in a project; ``negative``: the set or a person says that nothing is on it."""
 
     __tablename__ = "images"
     __table_args__ = (
@@ -115,6 +121,7 @@ class ImageRow(Base):
     split: Mapped[str | None] = mapped_column(String(8))
     group_key: Mapped[str | None] = mapped_column(Text)
     left_out: Mapped[bool] = mapped_column(default=False)
+    negative: Mapped[bool] = mapped_column(default=False, server_default=false())
     revision: Mapped[int] = mapped_column(Integer, default=0)
     import_id: Mapped[str | None] = mapped_column(ID)
     added_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -137,7 +144,11 @@ class AnnotationRow(Base):
 
 
 class EditRow(Base):
-    """One image changed by one batch; ``removed`` and ``added`` are annotation ids."""
+    """One image changed by one batch; ``removed`` and ``added`` are annotation ids.
+
+    ``before`` holds what else changed, as it was: columns of the image by name. A row without an image
+    is about the classes: ``before`` holds the changed columns of each by its id.
+    """
 
     __tablename__ = "edits"
     __table_args__ = (UniqueConstraint("project_id", "seq"), Index("ix_edits_batch", "batch"))
@@ -146,10 +157,11 @@ class EditRow(Base):
     seq: Mapped[int] = mapped_column(Integer)
     batch: Mapped[str] = mapped_column(String(64))
     kind: Mapped[str] = mapped_column(String(24))
-    image_id: Mapped[str] = mapped_column(ForeignKey("images.id"))
+    image_id: Mapped[str | None] = mapped_column(ForeignKey("images.id"))
     removed: Mapped[list[str]] = mapped_column(JSON, default=list)
     added: Mapped[list[str]] = mapped_column(JSON, default=list)
     left_out_before: Mapped[bool | None] = mapped_column()
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     undoes: Mapped[str | None] = mapped_column(String(64))
     description: Mapped[str] = mapped_column(Text, default="")
     person_id: Mapped[str | None] = mapped_column(ForeignKey("people.id"))
