@@ -8,6 +8,7 @@ archive that is built to deceive or to fill the disk is refused whole.
 
 from __future__ import annotations
 
+import io
 import lzma
 import os
 import re
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from engine.errors import ArchiveError, InputError, LimitError
 from engine.settings import Limits
@@ -29,6 +30,7 @@ IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"}
 )
 ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
+PACKED_IDX = "-ubyte.gz"  # MNIST's files, packed one by one, as they are published
 OTHER_PICTURES = frozenset(
     {".heic", ".heif", ".avif", ".svg", ".svgz", ".psd", ".jp2", ".ico", ".eps"}
     | {".dng", ".cr2", ".nef", ".arw"}
@@ -46,17 +48,56 @@ METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2
 
 
 @dataclass(frozen=True)
+class RawPixels:
+    """A picture that lies without a head of its own inside a larger file, as in MNIST and CIFAR.
+
+    ``offset`` of its first byte; size in px; ``channels`` is 1 (grey) or 3 (RGB), a byte each;
+    ``planar`` when the channels follow each other instead of the pixels.
+    """
+
+    offset: int
+    height: int
+    width: int
+    channels: int
+    planar: bool = False
+
+    def png(self, content: bytes) -> bytes:
+        """Return the picture as PNG; raises ``ArchiveError`` when bytes are missing."""
+        import numpy as np
+        from PIL import Image
+
+        if len(content) != self.height * self.width * self.channels:
+            raise ArchiveError("the file ends inside this picture")
+        values = np.frombuffer(content, np.uint8)
+        if self.planar:
+            pixels = values.reshape(self.channels, self.height, self.width).transpose(1, 2, 0)
+        else:
+            pixels = values.reshape(self.height, self.width, self.channels)
+        picture = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if self.channels == 1 else pixels))
+        packed = io.BytesIO()
+        picture.save(packed, "PNG")
+        return packed.getvalue()
+
+
+@dataclass(frozen=True)
 class Member:
     """One regular file of a source.
 
     ``path`` is NFC with forward slashes and for matching and showing only; ``file`` is what is opened,
-    with ``entry`` the position in its directory when it is a ZIP. ``size`` in bytes.
+    with ``entry`` the position in its directory when it is a ZIP. ``size`` in bytes. With ``raw``, the
+    member is one picture inside ``file``.
     """
 
     path: str
     size: int
     file: str
     entry: int | None = None
+    raw: RawPixels | None = None
+
+    def __post_init__(self) -> None:
+        raw: Any = self.raw
+        if isinstance(raw, dict):  # as it comes out of JSON
+            object.__setattr__(self, "raw", RawPixels(**raw))
 
     @property
     def is_image(self) -> bool:
@@ -105,7 +146,7 @@ def open_source(paths: Sequence[tuple[str, Path]], limits: Limits) -> Source:
             raise InputError(f"“{path}” does not exist.", "Check the path.")
         elif zipfile.is_zipfile(path) and not _named_as_image(name):
             _gather_zip(path, gathered)
-        elif PurePosixPath(name.lower()).suffix in ARCHIVE_SUFFIXES:
+        elif _is_archive(name):
             raise ArchiveError(
                 f"“{name}” is no ZIP that can be read.", "Pack the pictures into an ordinary ZIP."
             )
@@ -142,6 +183,9 @@ def read_member(member: Member) -> bytes:
         raise ArchiveError(f"larger than {MEMBER_BYTES >> 20} MiB")
     try:
         with open_member(member) as stream:
+            if member.raw:
+                stream.seek(member.raw.offset)
+                return member.raw.png(stream.read(member.size))
             content = stream.read(MEMBER_BYTES + 1)
     except DAMAGE as error:
         raise ArchiveError(f"damaged in the archive ({error})") from error
@@ -201,7 +245,7 @@ class _Gathered:
         if suffix in OTHER_PICTURES:
             self.skip(path, f"{suffix[1:].upper()} pictures cannot be read; save it as JPEG or PNG")
             return
-        if suffix in ARCHIVE_SUFFIXES:
+        if _is_archive(path):
             self.skip(path, "an archive inside the source; it is not opened")
             return
         clash = self.folded.get(path.casefold())
@@ -310,6 +354,10 @@ def _check_archive(entries: Sequence[zipfile.ZipInfo], path: Path, limits: Limit
 def _is_special(entry: zipfile.ZipInfo) -> bool:
     kind = stat.S_IFMT(entry.external_attr >> 16)
     return kind not in (0, stat.S_IFREG)
+
+
+def _is_archive(name: str) -> bool:
+    return PurePosixPath(name.lower()).suffix in ARCHIVE_SUFFIXES and not name.lower().endswith(PACKED_IDX)
 
 
 def _named_as_image(name: str) -> bool:
