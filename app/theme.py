@@ -6,7 +6,6 @@ does not colour by itself. Nothing in this module ever contains data of a person
 
 from __future__ import annotations
 
-from colorsys import hls_to_rgb
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,14 +14,9 @@ from typing import Final
 import streamlit as st
 from PIL import Image, ImageDraw
 
-OKABE_ITO: Final = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A500", "#7A6FF0",
-)  # fmt: skip
-"""Okabe & Ito's palette for colour-blind readers; its yellow darkened, and violet instead of black, so
-that each colour shows on both grounds."""
+from engine.contracts.palette import OKABE_ITO, class_color
 
-GOLDEN_ANGLE: Final = 0.381966
-
+__all__ = ["DARK", "LIGHT", "OKABE_ITO", "Tones", "apply", "class_color", "icon", "tones"]
 
 @dataclass(frozen=True)
 class Tones:
@@ -51,14 +45,6 @@ DARK: Final = Tones(
 def tones() -> Tones:
     """Return the colours of the theme that the browser shows now."""
     return DARK if st.context.theme.type == "dark" else LIGHT
-
-
-def class_color(position: int) -> str:
-    """Return the colour of the class at ``position``: the same on every screen."""
-    if position < len(OKABE_ITO):
-        return OKABE_ITO[position]
-    red, green, blue = hls_to_rgb((position * GOLDEN_ANGLE) % 1.0, 0.45, 0.55)
-    return f"#{round(red * 255):02X}{round(green * 255):02X}{round(blue * 255):02X}"
 
 
 @cache

@@ -14,33 +14,55 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 ImageOrder = Literal["path", "mixed"]
 """How a list of images runs: by path, or one image of each class in turn."""
-LabelKind = Literal["class", "none"]
-"""What a label says about its image; a task learns one kind, a dataset format carries one."""
+LabelKind = Literal["class", "tags", "box", "boxes", "regions", "masks", "points", "none"]
+"""What the labels of a set say; a task learns one kind, a dataset format carries some.
+
+class: one class per image; tags: any number; box: one class and one box; boxes: objects with a box;
+regions: a class for each pixel; masks: objects with an outline; points: objects with keypoints.
+"""
 
 
 class ClassInfo(Record):
-    """A class with its stable id; ``position`` fixes its colour and its place in lists."""
+    """A class with its stable id; ``position`` fixes its colour and its place in lists.
+
+    ``images`` carry it, ``objects`` times in all. ``points`` name the keypoints of its objects, ``skeleton``
+    holds the pairs of them (positions from 0) that a line joins.
+    """
 
     id: str
     name: str
     position: int
     images: int = 0
+    objects: int = 0
+    points: tuple[str, ...] = ()
+    skeleton: tuple[tuple[int, int], ...] = ()
 
 
 class LabelItem(Record):
     """One label of an image; for classification only ``class_id`` is set.
 
-    ``box`` is x1, y1, x2, y2 in px of the upright image. Masks and points get fields of their own
-    with their tasks.
+    All coordinates in px of the upright image. ``box`` is x1, y1, x2, y2. A mask is either ``polygons``
+    (outlines x, y, x, y, ...; their union) or ``rle`` (COCO's compressed run lengths of the whole image).
+    ``points`` are x, y, visibility (0 not labelled, 1 hidden, 2 visible). ``ignored``: neither object
+    nor background. ``attributes``: the set's own words about it.
     """
 
     id: str
     class_id: str
     box: tuple[float, float, float, float] | None = None
+    polygons: tuple[tuple[float, ...], ...] | None = None
+    rle: str | None = None
+    points: tuple[tuple[float, float, int], ...] | None = None
+    ignored: bool = False
+    attributes: dict[str, str] = Field(default_factory=dict)
 
 
 class ImageItem(Record):
-    """One image of a project as the working head sees it; width and height in px, upright."""
+    """One image of a project as the working head sees it; width and height in px, upright.
+
+    ``negative``: the set or a person says that nothing is on it; without labels and not negative, it has
+    simply not been labelled.
+    """
 
     id: str
     path: str
@@ -50,6 +72,7 @@ class ImageItem(Record):
     split: Split | None
     labels: tuple[LabelItem, ...]
     left_out: bool = False
+    negative: bool = False
     revision: int = 0
 
 
@@ -89,13 +112,31 @@ class ImportIssue(Record):
 
 
 class ImportChoices(TypedDict, total=False):
-    """What a person can decide about an import; what is left out is recognised or asked."""
+    """What a person can decide about an import; what is left out is recognised or asked.
 
-    task: str
+    ``void``: whether 255 in a mask is a class or pixels that do not count. ``channels``: which of a
+    picture's channels become red, green and blue, as "3,2,1" (from 1).
+    """
+
+    task: str | None
     format: str | None
+    schema: str
     mode: Literal["new", "add", "replace"]
     accept_skips: bool
     merge_classes: bool
+    swap_boxes: bool
+    rescale: bool
+    void: Literal["", "class", "ignore"]
+    channels: str
+
+
+class LabelSchema(Record):
+    """One sort of keypoints in a set: its classes share their points."""
+
+    name: str
+    title: str
+    points: int
+    images: int = 0
 
 
 class FormatGuess(Record):
@@ -104,8 +145,23 @@ class FormatGuess(Record):
     format: str
     title: str
     reason: str
+    kinds: tuple[LabelKind, ...] = ()
     classes: tuple[str, ...] = ()
     images: int = 0
+    schemas: tuple[LabelSchema, ...] = ()
+
+
+class ImportOffer(Record):
+    """One way to take a source in: as a task, in a format; the recommended one comes first."""
+
+    task: str
+    task_title: str
+    format: str
+    format_title: str
+    reason: str
+    classes: tuple[str, ...] = ()
+    images: int = 0
+    schema_name: str = ""
 
 
 class ImportReport(Record):
