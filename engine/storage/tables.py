@@ -55,7 +55,7 @@ ID = String(24)
 
 
 class Project(Base):
-    """One task on one growing dataset."""
+    """One task on one growing dataset; ``split_rule``: how a person had the splits drawn, by ``SplitRule``."""
 
     __tablename__ = "projects"
     id: Mapped[str] = mapped_column(ID, primary_key=True)
@@ -65,6 +65,7 @@ class Project(Base):
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     preprocessing: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     edit_seq: Mapped[int] = mapped_column(Integer, default=0)
+    split_rule: Mapped[dict[str, Any] | None] = mapped_column(JSON)
 
 
 class Person(Base):
@@ -147,7 +148,7 @@ class EditRow(Base):
     """One image changed by one batch; ``removed`` and ``added`` are annotation ids.
 
     ``before`` holds what else changed, as it was: columns of the image by name. A row without an image
-    is about the classes: ``before`` holds the changed columns of each by its id.
+    is about the project: ``before`` holds its columns by name, and under ``classes`` columns by class id.
     """
 
     __tablename__ = "edits"

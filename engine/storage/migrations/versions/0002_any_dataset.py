@@ -16,6 +16,7 @@ def upgrade() -> None:
 
     # Plain ADD COLUMN: batch mode would make the table anew, and other tables refer to these rows.
     op.add_column('images', sa.Column('negative', sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.add_column('projects', sa.Column('split_rule', sa.JSON(), nullable=True))
     op.add_column('classes', sa.Column('points', sa.JSON(), nullable=True))
     op.add_column('classes', sa.Column('skeleton', sa.JSON(), nullable=True))
 
@@ -34,4 +35,5 @@ def downgrade() -> None:
 
     op.drop_column('classes', 'skeleton')
     op.drop_column('classes', 'points')
+    op.drop_column('projects', 'split_rule')
     op.drop_column('images', 'negative')
