@@ -207,7 +207,7 @@ class SizeSummary(Record):
 
 
 class VersionInfo(Record):
-    """A frozen list of images, labels and splits."""
+    """A frozen list of images, labels and splits; ``runs``: the numbers of the runs made from it."""
 
     id: str
     number: int
@@ -215,6 +215,8 @@ class VersionInfo(Record):
     created_at: datetime
     images: int
     changes: str = ""
+    person: str = ""
+    runs: tuple[int, ...] = ()
 
 
 class DatasetSummary(Record):
@@ -238,3 +240,99 @@ class EditReceipt(Record):
     batch: str
     changed: int
     message: str
+
+
+class ClassChange(Record):
+    """How many labels of one class two versions hold."""
+
+    id: str
+    name: str
+    before: int
+    after: int
+
+
+class ClassRename(Record):
+    """A class whose name differs between two versions."""
+
+    id: str
+    before: str
+    after: str
+
+
+class SplitMove(Record):
+    """An image that is in another split in a later version."""
+
+    image: str
+    before: Split | None
+    after: Split | None
+
+
+class VersionDiff(Record):
+    """What differs between two versions of a dataset; images by id.
+
+    ``relabelled``: images of both versions whose labels (or "nothing is on it") differ. ``counts``: the
+    classes whose number of labels differs, by position.
+    """
+
+    before: int
+    after: int
+    added: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    relabelled: tuple[str, ...] = ()
+    moved: tuple[SplitMove, ...] = ()
+    classes_added: tuple[str, ...] = ()
+    classes_removed: tuple[str, ...] = ()
+    classes_renamed: tuple[ClassRename, ...] = ()
+    counts: tuple[ClassChange, ...] = ()
+    changes: str = Field("", description="the same in words; empty: the versions are equal")
+
+
+class SplitRule(Record):
+    """How splits are drawn; ``fractions`` are the shares of train, val and test.
+
+    ``group_rule`` says where the group of an image comes from: "" (what the set said), "folder" (the
+    folder it lies in), "folder:N" (the Nth folder of its path, from 1) or a regular expression with one
+    group, which is searched in the path.
+    """
+
+    fractions: tuple[float, float, float] = (0.7, 0.2, 0.1)
+    seed: int = 0
+    by: Literal["image", "group"] = "image"
+    group_rule: str = ""
+
+
+class GroupPreview(Record):
+    """What a group rule makes of the images; ``without``: images that have no group."""
+
+    groups: int
+    largest: int = 0
+    largest_key: str = ""
+    without: int = 0
+    examples: tuple[tuple[str, int], ...] = Field((), description="the largest groups with their images")
+
+
+class ClassSpread(Record):
+    """How many images of one class are in each part (split or fold)."""
+
+    id: str
+    name: str
+    images: dict[str, int]
+
+
+class SplitPreview(Record):
+    """What a rule would do: images per split, how many would move, and each class's spread."""
+
+    splits: dict[str, int]
+    moved: int
+    classes: tuple[ClassSpread, ...] = ()
+    groups: GroupPreview | None = None
+    note: str = ""
+
+
+class FoldPlan(Record):
+    """A dataset in ``k`` parts for cross-validation: the fold of each image that is in use, from 0."""
+
+    k: int
+    folds: dict[str, int]
+    classes: tuple[ClassSpread, ...] = ()
+    note: str = ""
