@@ -136,7 +136,7 @@ class AnnotationRow(Base):
     id: Mapped[str] = mapped_column(ID, primary_key=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     image_id: Mapped[str] = mapped_column(ForeignKey("images.id"))
-    class_id: Mapped[str] = mapped_column(ForeignKey("classes.id"))
+    class_id: Mapped[str | None] = mapped_column(ForeignKey("classes.id"))
     kind: Mapped[str] = mapped_column(String(16), default="class")
     geometry: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     on_head: Mapped[bool] = mapped_column(default=True)

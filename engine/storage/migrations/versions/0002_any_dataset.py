@@ -24,9 +24,17 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('before', sa.JSON(), nullable=True))
         batch_op.alter_column('image_id', existing_type=sa.String(length=24), nullable=True)
 
+    # A region that does not count has no class. No table refers to annotations, so making it anew is safe.
+    with op.batch_alter_table('annotations', schema=None) as batch_op:
+        batch_op.alter_column('class_id', existing_type=sa.String(length=24), nullable=True)
+
 
 def downgrade() -> None:
     """Go one version down; edits that change no image are lost."""
+
+    op.execute('DELETE FROM annotations WHERE class_id IS NULL')
+    with op.batch_alter_table('annotations', schema=None) as batch_op:
+        batch_op.alter_column('class_id', existing_type=sa.String(length=24), nullable=False)
 
     op.execute('DELETE FROM edits WHERE image_id IS NULL')
     with op.batch_alter_table('edits', schema=None) as batch_op:
