@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
@@ -24,7 +25,7 @@ from engine.contracts.datasets import (
 from engine.datasets.edits import undoable
 from engine.datasets.manifest import as_split, last_version
 from engine.errors import NotFoundError
-from engine.storage.tables import AnnotationRow, ClassRow, EditRow, ImageRow, ImportRow, VersionRow
+from engine.storage.tables import AnnotationRow, ClassRow, EditRow, ImageRow, ImportRow, RunRow, VersionRow
 
 PAGE_LIMIT = 2_000
 
@@ -121,11 +122,15 @@ def image(session: Session, project_id: str, image_id: str) -> ImageItem:
 def versions(session: Session, project_id: str) -> tuple[VersionInfo, ...]:
     """List the versions, newest first."""
     query = select(VersionRow).where(VersionRow.project_id == project_id).order_by(VersionRow.number.desc())
-    return tuple(version_info(row) for row in session.scalars(query))
+    runs: dict[str, list[int]] = defaultdict(list)
+    numbers = select(RunRow.version_id, RunRow.number).where(RunRow.project_id == project_id)
+    for version_id, number in session.execute(numbers.order_by(RunRow.number)):
+        runs[version_id].append(number)
+    return tuple(version_info(row, runs[row.id]) for row in session.scalars(query))
 
 
-def version_info(row: VersionRow) -> VersionInfo:
-    """Give a version as a record."""
+def version_info(row: VersionRow, runs: Sequence[int] = ()) -> VersionInfo:
+    """Give a version as a record; ``runs`` are the numbers of the runs made from it."""
     return VersionInfo(
         id=row.id,
         number=row.number,
@@ -133,6 +138,8 @@ def version_info(row: VersionRow) -> VersionInfo:
         created_at=row.created_at,
         images=row.images,
         changes=row.changes,
+        person=row.person_id or "",
+        runs=tuple(runs),
     )
 
 
@@ -201,19 +208,27 @@ def _sizes(session: Session, condition: ColumnElement[bool], count: int) -> Size
 
 
 def _changed(session: Session, project_id: str, since: int) -> int:
-    """Count the images whose labels or use differ from when the log stood at ``since``.
+    """Count the images whose labels, use or split differ from when the log stood at ``since``.
 
     An undo puts the same annotation back, so an annotation that was moved an even number of times
-    stands where it stood.
+    stands where it stood. Of the other columns, the first value since then is held against today's.
     """
     moved: dict[str, set[str]] = defaultdict(set)
-    query = select(EditRow.image_id, EditRow.removed, EditRow.added, EditRow.left_out_before).where(
-        EditRow.project_id == project_id, EditRow.seq > since
-    )
-    for image_id, removed, added, left_out_before in session.execute(query):
+    first: dict[str, dict[str, Any]] = defaultdict(dict)
+    later = (EditRow.project_id == project_id) & (EditRow.seq > since) & EditRow.image_id.is_not(None)
+    columns = (EditRow.image_id, EditRow.removed, EditRow.added, EditRow.left_out_before, EditRow.before)
+    for image_id, removed, added, left_out_before, before in session.execute(
+        select(*columns).where(later).order_by(EditRow.seq)
+    ):
         toggled = {*removed, *added} | ({"left out"} if left_out_before is not None else set())
         moved[image_id] ^= toggled
-    return sum(bool(toggled) for toggled in moved.values())
+        first[image_id] = (before or {}) | first[image_id]
+    changed = {image_id for image_id, toggled in moved.items() if toggled}
+    touched = select(EditRow.image_id).where(later, EditRow.before.is_not(None))
+    for row in session.scalars(select(ImageRow).where(ImageRow.id.in_(touched))):
+        if any(getattr(row, name) != value for name, value in first[row.id].items()):
+            changed.add(row.id)
+    return len(changed)
 
 
 def _undo_sentence(session: Session, project_id: str) -> str:

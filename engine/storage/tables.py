@@ -162,7 +162,7 @@ class EditRow(Base):
     removed: Mapped[list[str]] = mapped_column(JSON, default=list)
     added: Mapped[list[str]] = mapped_column(JSON, default=list)
     left_out_before: Mapped[bool | None] = mapped_column()
-    before: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     undoes: Mapped[str | None] = mapped_column(String(64))
     description: Mapped[str] = mapped_column(Text, default="")
     person_id: Mapped[str | None] = mapped_column(ForeignKey("people.id"))
