@@ -18,6 +18,7 @@ from engine.contracts.palette import OKABE_ITO, class_color
 
 __all__ = ["DARK", "LIGHT", "OKABE_ITO", "Tones", "apply", "class_color", "icon", "tones"]
 
+
 @dataclass(frozen=True)
 class Tones:
     """The colours of one theme."""
