@@ -22,6 +22,6 @@ ROUTES: list[BaseRoute] = [
     *predict.routes,
     *(
         Route(f"/{area}/{{rest:path}}", _nothing_here, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
-        for area in ("api", "image", "download")
+        for area in ("api", "image", "overlay", "download")
     ),
 ]

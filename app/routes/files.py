@@ -16,7 +16,8 @@ INLINE_TYPES: Final = frozenset(
 )
 """What may open in the page; everything else, SVG and HTML above all, is only ever saved."""
 
-_SANDBOX: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; sandbox"
+SANDBOX: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; sandbox"
+"""Content-Security-Policy of whatever is sent: should it be opened as a page, it can do nothing."""
 
 
 async def send_file(request: Request, file: ServedFile, *, inline: bool, cache: str) -> Response:
@@ -26,7 +27,7 @@ async def send_file(request: Request, file: ServedFile, *, inline: bool, cache: 
     """
     etag = f'"{file.etag}"'
     shown = inline and file.media_type in INLINE_TYPES
-    headers = {"ETag": etag, "Cache-Control": cache, "Content-Security-Policy": _SANDBOX}
+    headers = {"ETag": etag, "Cache-Control": cache, "Content-Security-Policy": SANDBOX}
     if _matches(request.headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=headers)
     if not await run_in_threadpool(file.path.is_file):

@@ -22,6 +22,16 @@ def image_url(project: str, image: str) -> str:
     return _path("image", project, image, "full")
 
 
+def overlay_url(project: str, image: str) -> str:
+    """Address of an image's labels, drawn; takes ``size`` (thumb, full) and ``r``, a revision."""
+    return _path("overlay", project, image)
+
+
+def legend_url(project: str, image: str) -> str:
+    """Address of an image's labels in words (JSON); takes ``r``, a revision."""
+    return _path("overlay", project, image, "legend")
+
+
 def bundle_url(run: str) -> str:
     """Address of the export bundle of a run."""
     return _path("download", run, "bundle.zip")

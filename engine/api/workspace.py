@@ -11,6 +11,7 @@ from pathlib import Path
 from engine.api.datasets import Datasets
 from engine.api.jobs import Jobs
 from engine.api.models import Models
+from engine.api.overlays import Overlays
 from engine.api.projects import Projects
 from engine.api.results import Results
 from engine.api.runs import Runs
@@ -28,6 +29,7 @@ class Lensmith:
         self.jobs = Jobs(self.database)
         self.projects = Projects(self.database, self.jobs)
         self.datasets = Datasets(self.database, self.jobs)
+        self.overlays = Overlays(self.database)
         self.runs = Runs(self.database, self.jobs)
         self.results = Results(self.database)
         self.models = Models(self.database, self.jobs)

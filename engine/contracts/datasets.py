@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal, TypedDict
@@ -57,6 +59,37 @@ class LabelItem(Record):
     attributes: dict[str, str] = Field(default_factory=dict)
 
 
+OverlaySize = Literal["thumb", "full"]
+"""Of labels drawn over a picture: as the gallery shows it, or as it is opened."""
+
+
+class ClassCount(Record):
+    """How often a class is on an image; ``position`` is the class's."""
+
+    name: str
+    position: int
+    count: int
+
+
+class LabelName(Record):
+    """A class name that belongs at an object; x, y: its upper left corner, as shares of the image."""
+
+    name: str
+    position: int
+    x: float
+    y: float
+
+
+class Legend(Record):
+    """What is drawn over an image, in words; width and height in px, upright."""
+
+    width: int
+    height: int
+    classes: tuple[ClassCount, ...]
+    names: tuple[LabelName, ...] = Field((), description="empty where they would hide the picture")
+    ignored: int = 0
+
+
 class ImageItem(Record):
     """One image of a project as the working head sees it; width and height in px, upright.
 
@@ -74,6 +107,14 @@ class ImageItem(Record):
     left_out: bool = False
     negative: bool = False
     revision: int = 0
+
+    def count_classes(self, classes: Mapping[str, ClassInfo]) -> tuple[ClassCount, ...]:
+        """Count the objects of each class (by id) that is there, the most frequent first, without ignored."""
+        counts = Counter(label.class_id for label in self.labels if not label.ignored)
+        present = sorted(
+            (classes[c] for c in counts if c in classes), key=lambda c: (-counts[c.id], c.position)
+        )
+        return tuple(ClassCount(name=c.name, position=c.position, count=counts[c.id]) for c in present)
 
 
 class ImageFilter(Record):
@@ -152,16 +193,19 @@ class FormatGuess(Record):
 
 
 class ImportOffer(Record):
-    """One way to take a source in: as a task, in a format; the recommended one comes first."""
+    """One way to take a source in: as a task, in a format; the recommended one comes first.
+
+    ``schema_name`` chooses one sort of keypoints where the set has several.
+    """
 
     task: str
-    task_title: str
     format: str
     format_title: str
     reason: str
     classes: tuple[str, ...] = ()
     images: int = 0
     schema_name: str = ""
+    schema_title: str = ""
 
 
 class ImportReport(Record):

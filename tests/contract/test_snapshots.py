@@ -11,6 +11,7 @@ from engine.api import Lensmith
 from engine.api.datasets import Datasets
 from engine.api.jobs import Jobs
 from engine.api.models import Models
+from engine.api.overlays import Overlays
 from engine.api.projects import Projects
 from engine.api.results import Results
 from engine.api.runs import Runs
@@ -43,7 +44,7 @@ def _signatures(cls: type) -> list[str]:
 
 def test_facade_signatures() -> None:
     lines = []
-    for cls in (Lensmith, Projects, Datasets, Runs, Results, Models, Weights, Jobs):
+    for cls in (Lensmith, Projects, Datasets, Overlays, Runs, Results, Models, Weights, Jobs):
         lines += _signatures(cls)
     _check("facade.txt", "\n".join(lines) + "\n")
 
