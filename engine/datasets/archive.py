@@ -1,4 +1,4 @@
-"""Sources of an import: a ZIP, a folder, or loose files, all as one list of members.
+"""Sources of an import: a ZIP, a TAR, a folder, or loose files, all as one list of members.
 
 Nothing is ever extracted by name. A member's path is data, shown and matched but never used to open a
 file; bytes are streamed out of the archive by whoever reads them, and what is kept is stored under its
@@ -12,24 +12,26 @@ import io
 import lzma
 import os
 import re
-import stat
 import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
+from engine.datasets.tar_files import Window, inflate, is_tar, list_tar, packing
+from engine.datasets.zip_files import list_zip, open_entry
 from engine.errors import ArchiveError, InputError, LimitError
 from engine.settings import Limits
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"}
 )
-ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
+ARCHIVE_SUFFIXES = frozenset(
+    {".zip", ".tar", ".tgz", ".gz", ".tbz", ".tbz2", ".bz2", ".txz", ".xz", ".7z", ".rar"}
+)
 PACKED_IDX = "-ubyte.gz"  # MNIST's files, packed one by one, as they are published
 OTHER_PICTURES = frozenset(
     {".heic", ".heif", ".avif", ".svg", ".svgz", ".psd", ".jp2", ".ico", ".eps"}
@@ -41,10 +43,8 @@ LITTER = frozenset(
 MEMBER_BYTES = 256 * 2**20
 """No single picture is larger; what is held in memory at once stays bounded."""
 PATH_LENGTH = 1_000
-LOCAL_HEADER = 30  # bytes of a ZIP's local file header before the name
 DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError)
 """What reading a damaged member raises, whichever way it was packed."""
-METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA})
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class Member:
     """One regular file of a source.
 
     ``path`` is NFC with forward slashes and for matching and showing only; ``file`` is what is opened,
-    with ``entry`` the position in its directory when it is a ZIP. ``size`` in bytes. With ``raw``, the
-    member is one picture inside ``file``.
+    with ``entry`` the position in its directory when it is a ZIP, ``offset`` the place of its bytes when
+    it is a TAR. ``size`` in bytes. With ``raw``, the member is one picture inside that.
     """
 
     path: str
@@ -93,6 +93,7 @@ class Member:
     file: str
     entry: int | None = None
     raw: RawPixels | None = None
+    offset: int | None = None
 
     def __post_init__(self) -> None:
         raw: Any = self.raw
@@ -124,12 +125,16 @@ class Source:
         return tuple(member for member in self.members if member.is_image)
 
 
-def open_source(paths: Sequence[tuple[str, Path]], limits: Limits) -> Source:
-    """List what a ZIP, a folder, or several files hold.
+def open_source(paths: Sequence[tuple[str, Path]], limits: Limits, scratch: Path | None = None) -> Source:
+    """List what a ZIP, a TAR, a folder, or several files hold.
 
     Args:
-        paths: pairs of original name and place on disk; one folder, one ZIP, or any pictures and ZIPs.
+        paths: pairs of original name and place on disk; one folder, one archive, or any pictures and
+            archives.
         limits: bounds on members and bytes.
+        scratch: folder for what a packed TAR (.tar.gz, .tar.bz2, .tar.xz) unpacks to, which is read from
+            there; whoever gives it removes it when the members are done with. Without it, packed TARs
+            are refused.
 
     Raises:
         ArchiveError: an archive is damaged, encrypted or built to deceive.
@@ -144,11 +149,13 @@ def open_source(paths: Sequence[tuple[str, Path]], limits: Limits) -> Source:
             _gather_folder(path, gathered)
         elif not path.is_file():
             raise InputError(f"“{path}” does not exist.", "Check the path.")
+        elif _is_tar(name, path):
+            _gather_tar(name, path, gathered, scratch)
         elif zipfile.is_zipfile(path) and not _named_as_image(name):
             _gather_zip(path, gathered)
         elif _is_archive(name):
             raise ArchiveError(
-                f"“{name}” is no ZIP that can be read.", "Pack the pictures into an ordinary ZIP."
+                f"“{name}” is no ZIP or TAR that can be read.", "Pack the pictures into an ordinary ZIP."
             )
         else:
             gathered.add(name, path.stat().st_size, str(path))
@@ -158,13 +165,11 @@ def open_source(paths: Sequence[tuple[str, Path]], limits: Limits) -> Source:
 
 def open_member(member: Member) -> BinaryIO:
     """Open a member for streaming; raises ``ArchiveError`` when the archive is damaged."""
+    if member.offset is not None:
+        return io.BufferedReader(Window(member.file, member.offset, member.size))
     if member.entry is None:
         return Path(member.file).open("rb")
-    archive, entries = _archive(member.file, Path(member.file).stat().st_mtime_ns)
-    try:
-        return cast(BinaryIO, archive.open(entries[member.entry]))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
-        raise ArchiveError(f"“{member.path}” cannot be read from the archive ({error}).") from error
+    return open_entry(member.file, member.entry, member.path)
 
 
 @contextmanager
@@ -231,7 +236,9 @@ class _Gathered:
         self.skipped: list[tuple[str, str]] = []
         self.bytes = 0
 
-    def add(self, name: str, size: int, file: str, entry: int | None = None) -> None:
+    def add(
+        self, name: str, size: int, file: str, entry: int | None = None, offset: int | None = None
+    ) -> None:
         """Take a regular file in, or say why not."""
         try:
             path = clean_path(name)
@@ -259,7 +266,7 @@ class _Gathered:
         if self.bytes > self.limits.inflated_bytes:
             raise LimitError(f"The source holds more than {self.limits.inflated_bytes >> 30} GiB.")
         self.folded[path.casefold()] = path
-        self.members[path] = Member(path, size, file, entry)
+        self.members[path] = Member(path, size, file, entry, offset=offset)
 
     def skip(self, name: str, reason: str) -> None:
         """Record that a file is not taken in."""
@@ -297,63 +304,35 @@ def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _gather_zip(path: Path, gathered: _Gathered) -> None:
-    if path.stat().st_size > gathered.limits.archive_bytes:
-        raise LimitError(f"The archive is larger than {gathered.limits.archive_bytes >> 30} GiB.")
-    _, entries = _archive(str(path), path.stat().st_mtime_ns)
-    _check_archive(entries, path, gathered.limits)
-    for position, entry in enumerate(entries):
-        if entry.is_dir():
-            continue
-        # orig_filename keeps what zipfile cuts off at a zero byte.
-        name = entry.orig_filename
-        if _is_special(entry):
-            gathered.skip(name, "a link or a device")
-        elif entry.compress_type not in METHODS:
-            gathered.skip(name, "packed in a way that is not supported")
+    _check_size(path, gathered.limits)
+    for found in list_zip(path, gathered.limits):
+        if found.refused:
+            gathered.skip(found.name, found.refused)
         else:
-            gathered.add(name, entry.file_size, str(path), position)
+            gathered.add(found.name, found.size, str(path), entry=found.position)
 
 
-@lru_cache(maxsize=4)
-def _archive(file: str, _changed: int) -> tuple[zipfile.ZipFile, tuple[zipfile.ZipInfo, ...]]:
-    """Open an archive once per process; reading its directory costs a second for 200,000 members."""
-    try:
-        archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
-        raise ArchiveError(f"The archive is damaged ({error}).", "Pack it again.") from error
-    return archive, tuple(archive.infolist())
+def _is_tar(name: str, path: Path) -> bool:
+    # Looked at before the search for a ZIP, which may find one that is the last member of a TAR.
+    return (not _named_as_image(name) and is_tar(path)) or (_is_archive(name) and packing(path) != "")
 
 
-def _check_archive(entries: Sequence[zipfile.ZipInfo], path: Path, limits: Limits) -> None:
-    """Refuse an encrypted archive, a bomb, and one whose members overlap."""
-    if len(entries) > limits.archive_members:
-        raise LimitError(f"The archive holds more than {limits.archive_members:,} files.")
-    if any(entry.flag_bits & 0x1 for entry in entries):
-        raise ArchiveError("The archive is encrypted.", "Pack it again without a password.")
-    inflated = sum(entry.file_size for entry in entries)
-    if inflated > limits.inflated_bytes:
-        raise LimitError(f"Unpacked, the archive would hold more than {limits.inflated_bytes >> 30} GiB.")
-    packed = sum(entry.compress_size for entry in entries)
-    sizes = [(entry.file_size, entry.compress_size) for entry in entries]
-    for big, small in [(inflated, packed), *sizes]:
-        if big > limits.ratio_applies_above and big > limits.inflate_ratio * max(small, 1):
-            raise ArchiveError(
-                f"The archive unpacks to more than {limits.inflate_ratio:.0f} times its size.",
-                "That is the mark of an archive made to fill a disk; pack the pictures again.",
-            )
-    end = 0
-    for entry in sorted(entries, key=lambda entry: entry.header_offset):
-        if entry.header_offset < end:
-            raise ArchiveError("Files overlap inside the archive.", "It is damaged or made to deceive.")
-        name = len(entry.orig_filename.encode("utf-8", "surrogateescape"))
-        end = entry.header_offset + LOCAL_HEADER + min(name, len(entry.orig_filename)) + entry.compress_size
-    if end > path.stat().st_size:
-        raise ArchiveError("The archive is cut short.", "Upload or pack it again.")
+def _gather_tar(name: str, path: Path, gathered: _Gathered, scratch: Path | None) -> None:
+    _check_size(path, gathered.limits)
+    if kind := packing(path):
+        if scratch is None:
+            raise ArchiveError(f"“{name}” is a packed TAR.", "Unpack it, or pack the files into a ZIP.")
+        path = inflate(path, kind, name, gathered.limits, scratch)
+    for found in list_tar(path, gathered.limits):
+        if found.refused:
+            gathered.skip(found.name, found.refused)
+        else:
+            gathered.add(found.name, found.size, str(path), offset=found.offset)
 
 
-def _is_special(entry: zipfile.ZipInfo) -> bool:
-    kind = stat.S_IFMT(entry.external_attr >> 16)
-    return kind not in (0, stat.S_IFREG)
+def _check_size(path: Path, limits: Limits) -> None:
+    if path.stat().st_size > limits.archive_bytes:
+        raise LimitError(f"The archive is larger than {limits.archive_bytes >> 30} GiB.")
 
 
 def _is_archive(name: str) -> bool:
