@@ -10,6 +10,9 @@ variable                    meaning                                       defaul
 ``LENSMITH_OFFLINE``        ``1``: never ask a weights hub                ``0``
 ``LENSMITH_HUB_TIMEOUT``    seconds until a hub counts as unreachable     ``20``
 ``LENSMITH_ALLOWED_HOSTS``  extra host names for the web server, commas   none
+``LENSMITH_IMPORT_FOLDERS`` folders of this machine that the pages may    any, while no other
+                            import from, with ``:`` between (``;`` on     machine may open them
+                            Windows)
 ``LENSMITH_TIMING``         JSON with any field of ``Timing``, seconds    none
 ==========================  ============================================  =====================
 """
@@ -65,6 +68,7 @@ class Settings:
     offline: bool = False
     hub_timeout: float = 20.0
     allowed_hosts: tuple[str, ...] = ()
+    import_folders: tuple[Path, ...] = ()
     limits: Limits = field(default_factory=Limits)
     timing: Timing = field(default_factory=Timing)
 
@@ -74,6 +78,7 @@ class Settings:
         env = os.environ if environment is None else environment
         home = Path(env.get("LENSMITH_HOME") or Path.home() / ".lensmith").expanduser().absolute()
         hosts = tuple(h.strip() for h in env.get("LENSMITH_ALLOWED_HOSTS", "").split(",") if h.strip())
+        folders = env.get("LENSMITH_IMPORT_FOLDERS", "").split(os.pathsep)
         return cls(
             home=home,
             database_url=env.get("LENSMITH_DATABASE") or f"sqlite:///{home / 'lensmith.db'}",
@@ -81,6 +86,7 @@ class Settings:
             offline=env.get("LENSMITH_OFFLINE", "0") not in ("", "0"),
             hub_timeout=float(env.get("LENSMITH_HUB_TIMEOUT") or 20.0),
             allowed_hosts=hosts,
+            import_folders=tuple(Path(f.strip()).expanduser().absolute() for f in folders if f.strip()),
             timing=Timing(**json.loads(env.get("LENSMITH_TIMING") or "{}")),
         )
 
@@ -93,6 +99,7 @@ class Settings:
             "LENSMITH_OFFLINE": "1" if self.offline else "0",
             "LENSMITH_HUB_TIMEOUT": str(self.hub_timeout),
             "LENSMITH_ALLOWED_HOSTS": ",".join(self.allowed_hosts),
+            "LENSMITH_IMPORT_FOLDERS": os.pathsep.join(str(folder) for folder in self.import_folders),
             "LENSMITH_TIMING": json.dumps(asdict(self.timing)),
         }
 
@@ -125,3 +132,18 @@ class Settings:
     def logs(self) -> Path:
         """Folder of the processes' own logs."""
         return self.home / "logs"
+
+
+def allowed_folder(path: Path, settings: Settings) -> bool:
+    """Whether the pages may import from ``path``, a place on this machine, once its links are followed.
+
+    Where folders are named, it must lie in one of them. Where none is, it may be any as long as only who
+    sits at this machine can open the pages; once other hosts are allowed, none.
+    """
+    if not settings.import_folders:
+        return not settings.allowed_hosts
+    try:
+        place = path.expanduser().resolve()
+        return any(place.is_relative_to(folder.resolve()) for folder in settings.import_folders)
+    except (OSError, RuntimeError, ValueError):  # a ring of links, no such home, a zero byte
+        return False
