@@ -1,0 +1,246 @@
+"""Mask pictures: from a file's bytes to one region per value.
+
+Used by the processes that take images in, so it needs numpy and Pillow and nothing heavier. A value is
+what the file holds: the index of a palette, the grey level, or the colour; nothing is converted on the
+way (``convert("L")`` would turn indices into brightness).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from engine.datasets.labels import Rle
+from engine.datasets.preprocessing import UnreadableImageError, open_image, upright
+
+Colors = Mapping[tuple[int, int, int], int]
+
+MOST_VALUES = 70_000
+"""Values of one picture: as many as 16 bits can number, and a few more for colours."""
+MOST_CLASSES = 256
+"""Values of one class mask; a picture saved with loss, or a photo, has more."""
+UNKNOWN_COLOR = 1 << 24
+"""Added to the 24 bits of a colour that the table of colours does not list."""
+MOST_RUNS = 3_000_000
+"""Runs of equal pixels; their book-keeping takes about 200 bytes each."""
+LOSSY = ("JPEG", "MPO")
+GREY = ("1", "L", "P", "I;16", "I;16B", "I;16L", "I;16N", "I", "F")
+COLOURED = ("LA", "PA", "RGB", "RGBA", "RGBX")
+GROUP = 5  # bits of a run length in one character of COCO's strings
+
+
+@dataclass(frozen=True)
+class MaskPicture:
+    """The regions of one mask picture, upright; plain values only, so that it can cross a pipe.
+
+    ``regions`` are value and run lengths (COCO's compressed counts over width and height in px), in the
+    order of values, 0 too; ``pixels`` says how many each has. ``colored``: a value is a colour, red in
+    the highest of three bytes, or ``UNKNOWN_COLOR`` more than that when a table did not list it.
+    ``lossy``: the file's way of packing changes values.
+    """
+
+    width: int
+    height: int
+    regions: tuple[tuple[int, str], ...]
+    pixels: tuple[int, ...]
+    colored: bool = False
+    lossy: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; ``from_dict`` gives the same record back, also after JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build a record from ``to_dict``'s values; raises ``TypeError`` for an unknown key."""
+        regions = tuple((int(value), str(counts)) for value, counts in values["regions"])
+        return cls(**{**values, "regions": regions, "pixels": tuple(values["pixels"])})
+
+    def region(self, position: int) -> Rle:
+        """Return one region as run lengths."""
+        return Rle(self.height, self.width, self.regions[position][1])
+
+
+def read_mask(content: bytes, colors: Colors | None = None) -> MaskPicture:
+    """Decode a mask picture and split it into its values.
+
+    A palette's indices and grey values are taken as they are. A picture whose channels are equal is
+    grey; of another, values are colours, or what ``colors`` gives for them. A palette's own colours, and
+    greys, are looked up in ``colors`` too when it lists them all (those of a picture with one channel,
+    which are numbers as a rule, only in a table of greys). Pixels that are transparent in a
+    picture that is not so everywhere are black.
+
+    Raises ``UnreadableImageError`` when the file is damaged, over a limit, or no mask.
+    """
+    with open_image(content) as opened:
+        image = upright(opened)
+        lossy = (opened.format or "") in LOSSY or content[12:16] == b"VP8 "
+        values, colored = _values(image)
+        palette = _palette(image) if image.mode == "P" else None
+    starts, run_values = _runs(values)
+    numbered = image.mode in GREY and image.mode != "P"
+    if colors and not (numbered and any(len(set(color)) > 1 for color in colors)):
+        run_values, colored = _looked_up(run_values, colored, palette, colors)
+    height, width = values.shape
+    found, regions, pixels = _deal_out(starts, run_values, values.size)
+    if len(found) > MOST_CLASSES and lossy:
+        raise UnreadableImageError(
+            f"the mask has {len(found):,} different values: it was saved with loss, as JPEG does; "
+            "save it as PNG"
+        )
+    packed = tuple(zip(found, regions, strict=True))
+    return MaskPicture(width, height, packed, pixels, colored, lossy)
+
+
+def split_values(values: NDArray[Any]) -> tuple[tuple[int, ...], tuple[str, ...], tuple[int, ...]]:
+    """Split integers (H, W) into regions: the values in order, their COCO counts, and their pixels.
+
+    One pass over the pixels for all values: the runs of equal values, column by column, are found once
+    and dealt out. Raises ``UnreadableImageError`` above ``MOST_VALUES`` values or ``MOST_RUNS`` runs.
+    """
+    return _deal_out(*_runs(values), values.size)
+
+
+def _runs(values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return where runs of one value start, column by column, and their values."""
+    flat = values.ravel(order="F")
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    if starts.size > MOST_RUNS:
+        raise UnreadableImageError("neighbouring pixels differ nearly everywhere: a photo, not a mask")
+    return starts, flat[starts]
+
+
+def _deal_out(
+    starts: NDArray[np.int64], run_values: NDArray[Any], size: int
+) -> tuple[tuple[int, ...], tuple[str, ...], tuple[int, ...]]:
+    changes = np.concatenate([[True], run_values[1:] != run_values[:-1]])
+    starts, run_values = starts[changes], run_values[changes]
+    lengths = np.diff(starts, append=size)
+    order = np.argsort(run_values, kind="stable")
+    starts, lengths, run_values = starts[order], lengths[order], run_values[order]
+    first = np.concatenate([[0], np.flatnonzero(run_values[1:] != run_values[:-1]) + 1])
+    if first.size > MOST_VALUES:
+        raise UnreadableImageError(f"{first.size:,} different values: a photo, not a mask")
+    found = tuple(int(value) for value in run_values[first])
+    pixels = tuple(int(total) for total in np.add.reduceat(lengths, first))
+    return found, _counts(starts, lengths, first, size), pixels
+
+
+def _counts(
+    starts: NDArray[np.int64], lengths: NDArray[np.int64], first: NDArray[np.int64], size: int
+) -> tuple[str, ...]:
+    """Spell the runs of all regions as COCO's ``rleToString`` does (maskApi.c).
+
+    ``starts`` and ``lengths`` (px) are the runs inside, region after region; ``first`` the position of
+    each region's first run.
+    """
+    ends = starts + lengths
+    before = np.concatenate([[0], ends[:-1]])
+    before[first] = 0
+    region = np.zeros(len(starts), np.int64)
+    region[first[1:]] = 1
+    region = np.cumsum(region)
+    # Outside, inside, outside, inside, ..., and what is left outside at the end, where there is any.
+    last = np.concatenate([first[1:], [len(starts)]]) - 1
+    left = size - ends[last]
+    place = 2 * np.arange(len(starts)) + (np.cumsum(left > 0) - (left > 0))[region]
+    numbers = np.empty(2 * len(starts) + int((left > 0).sum()), np.int64)
+    numbers[place] = starts - before
+    numbers[place + 1] = lengths
+    numbers[place[last[left > 0]] + 2] = left[left > 0]
+    begin = place[first]
+    # From the fourth on, each is written as the difference to the one before the last.
+    within = np.arange(len(numbers)) - np.repeat(begin, np.diff(begin, append=len(numbers)))
+    written = numbers.copy()
+    written[2:] -= np.where(within[2:] > 2, numbers[:-2], 0)
+    return _spell(written, begin)
+
+
+def _spell(numbers: NDArray[np.int64], begin: NDArray[np.int64]) -> tuple[str, ...]:
+    """Write signed numbers in groups of five bits, the lowest first; one string from each ``begin``."""
+    size = np.where(numbers < 0, ~numbers, numbers)
+    groups = np.ones(len(numbers), np.int64)
+    for more in range(1, 7):
+        groups += size >= 1 << (GROUP * more - 1)
+    place = np.cumsum(groups) - groups
+    letters = np.empty(int(groups.sum()), np.uint8)
+    for group in range(int(groups.max())):
+        chosen = groups > group
+        bits = (numbers[chosen] >> (GROUP * group)) & 31
+        letters[place[chosen] + group] = bits + np.where(groups[chosen] > group + 1, 32, 0) + 48
+    text = letters.tobytes().decode("ascii")
+    cuts = [*place[begin].tolist(), len(text)]
+    return tuple(text[start:end] for start, end in pairwise(cuts))
+
+
+def _values(image: Image.Image) -> tuple[NDArray[Any], bool]:
+    """Return integers (H, W) and whether they are colours."""
+    if image.mode in GREY:
+        return _whole_numbers(np.asarray(image)), False
+    if image.mode not in COLOURED:
+        raise UnreadableImageError(f"a mask with pixels of mode {image.mode} is not supported")
+    rgb = _channels(image)
+    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+    if np.array_equal(red, green) and np.array_equal(red, blue):
+        return red, False
+    return (red.astype(np.int32) << 16) | (green.astype(np.int32) << 8) | blue, True
+
+
+def _channels(image: Image.Image) -> NDArray[np.uint8]:
+    """Return red, green and blue (H, W, 3) as they are, black where only some pixels are transparent."""
+    if image.mode in ("LA", "PA"):
+        image = image.convert("RGBA")
+    pixels = np.asarray(image)
+    if image.mode != "RGBA":
+        return pixels[..., :3]
+    clear = pixels[..., 3] == 0
+    if not clear.any() or clear.all():
+        return pixels[..., :3]
+    return np.where(clear[..., None], np.uint8(0), pixels[..., :3])
+
+
+def _whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8)
+    if values.dtype.kind != "f":
+        return values
+    # A cast of what does not fit is undefined, hence the bound first; NaN fails it.
+    if not (np.abs(values) < 2**31).all() or (values != np.rint(values)).any():
+        raise UnreadableImageError("a mask whose pixels are no whole numbers")
+    return values.astype(np.int64)
+
+
+def _palette(image: Image.Image) -> list[tuple[int, int, int]]:
+    flat = image.getpalette("RGB") or []
+    return list(zip(flat[0::3], flat[1::3], flat[2::3], strict=True))
+
+
+def _looked_up(
+    values: NDArray[Any], colored: bool, palette: list[tuple[int, int, int]] | None, colors: Colors
+) -> tuple[NDArray[Any], bool]:
+    """Replace values by what the table says of their colours.
+
+    Indices and greys are replaced only when it knows them all: else they are numbers, not colours.
+    """
+    found, inverse = np.unique(values, return_inverse=True)
+    if colored:
+        table = {(red << 16) | (green << 8) | blue: value for (red, green, blue), value in colors.items()}
+        named = [table.get(value, UNKNOWN_COLOR + value) for value in found.tolist()]
+        return np.array(named, np.int64)[inverse], True
+    shown = {value: _shown(value, palette) for value in found.tolist()}
+    if not all(color in colors for color in shown.values()):
+        return values, False
+    return np.array([colors[color] for color in shown.values()], np.int64)[inverse], False
+
+
+def _shown(value: int, palette: list[tuple[int, int, int]] | None) -> tuple[int, int, int]:
+    """Return the colour that a viewer shows for an index or a grey; of no table when there is none."""
+    if palette is None:
+        return (value, value, value)
+    return palette[value] if 0 <= value < len(palette) else (-1, -1, -1)
