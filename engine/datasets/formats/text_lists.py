@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -78,8 +78,7 @@ def without_empty_end(names: Sequence[str], file: str) -> tuple[list[str], int]:
 
 def ask_for_doubles(names: Iterable[str], file: str, merge: bool) -> None:
     """Raise ``QuestionError`` when a class is listed twice and a person has not said that it is one."""
-    seen: set[str] = set()
-    doubles = dict.fromkeys(name for name in names if name in seen or seen.add(name))
+    doubles = [name for name, count in Counter(names).items() if count > 1]
     if doubles and not merge:
         raise QuestionError(
             f"“{file}” lists {some(doubles)} more than once.",
