@@ -72,13 +72,17 @@ class HubSilentError(WeightsError):
 
 
 class QuestionError(InputError):
-    """The import needs a decision from a person; ``flag`` names the option that answers it."""
+    """The import needs a decision from a person.
+
+    ``flag`` names the option that answers it, ``choices`` its values where it takes one.
+    """
 
     http_status = 409
 
-    def __init__(self, message: str, hint: str = "", *, flag: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", *, flag: str = "", choices: tuple[str, ...] = ()) -> None:
         super().__init__(message, hint)
         self.flag = flag
+        self.choices = choices
 
 
 class RunError(LensmithError):

@@ -24,6 +24,13 @@ def show() -> None:
                 state.go("new", project=opened.id)
         return
     options = options_here(opened.id)
+    if not options.presets:
+        with head("Train"):
+            pass
+        with empty("Not yet", " ".join(options.problems)):
+            if st.button("Back to Data", type="primary"):
+                state.go("data", project=opened.id)
+        return
     parts = f"{options.train_images:,} to learn from, {options.val_images:,} to choose by, "
     with head("Train", f"{count(opened.images, 'image')} · {parts}{options.test_images:,} kept for the test"):
         pass

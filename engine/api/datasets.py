@@ -11,6 +11,7 @@ from typing import Unpack
 from sqlalchemy.orm import Session
 
 from engine.api.jobs import Jobs
+from engine.api.orders import import_payload
 from engine.api.projects import clean_name, find_project, make_project
 from engine.api.uploads import Uploads
 from engine.contracts.datasets import (
@@ -22,6 +23,7 @@ from engine.contracts.datasets import (
     ImageOrder,
     ImagePage,
     ImportChoices,
+    ImportOffer,
     ImportReport,
     UploadInfo,
     VersionInfo,
@@ -30,7 +32,7 @@ from engine.contracts.files import ServedFile
 from engine.contracts.jobs import JobInfo
 from engine.datasets import edits, queries
 from engine.datasets.thumbnails import ensure_thumbnail
-from engine.errors import InputError, NotFoundError
+from engine.errors import ConflictError, InputError, NotFoundError
 from engine.storage.blobs import BlobStore
 from engine.storage.database import Database, new_id
 from engine.storage.tables import FileRow, ImageRow, Person, Project
@@ -44,6 +46,7 @@ MEDIA_TYPES = {
     "BMP": "image/bmp",
     "GIF": "image/gif",
     "TIFF": "image/tiff",
+    "HEIF": "image/heif",
 }
 
 
@@ -90,30 +93,43 @@ class Datasets:
         several pictures. Raises ``InputError`` when there is nothing to import and ``NotFoundError`` when
         ``project`` is named and does not exist.
         """
-        spec = get_task(choices.get("task", DEFAULT_TASK))
+        task = choices.get("task")
+        if task:
+            get_task(task)
         taken, source_name, staged = self._source(source, uploads, key)
         with self.database.write() as session:
-            made = self._project_for(session, project, name or _title(source_name), spec.name, key)
-        payload = {
-            "source": str(taken),
-            "source_name": source_name,
-            "project_id": made,
-            "task": spec.name,
-            "labels": spec.label_kind,
-            "format": choices.get("format"),
-            "accept_skips": choices.get("accept_skips", False),
-            "merge_classes": choices.get("merge_classes", False),
-            "mode": choices.get("mode", "new"),
-            "staged": staged,
-        }
-        return self.jobs.enqueue("import", payload, project=made, key=key and f"{key}:import")
+            made = self._project_for(session, project, name or _title(source_name), task, key)
+            # A project that has images learns what it learns; an empty one takes what the set is for.
+            kept = project is not None and queries.has_images(session, made.id)
+            chosen = task or (made.task if kept else None)
+            if task and made.task != task:
+                _retarget(session, made, task)
+            made_id = made.id
+        payload = import_payload(taken, source_name, made_id, chosen, staged=staged, **choices)
+        return self.jobs.enqueue("import", payload, project=made_id, key=key and f"{key}:import")
+
+    def start_recognition(
+        self, source: Path | None = None, *, uploads: Sequence[str] = (), key: str | None = None
+    ) -> JobInfo:
+        """Start looking at a source without taking it in; ``offers`` reads the answer.
+
+        What was uploaded stays for the import.
+        """
+        taken, source_name, staged = self._source(source, uploads, key)
+        payload = import_payload(taken, source_name, "", None, staged=staged)
+        return self.jobs.enqueue("recognise", payload, key=key and f"{key}:recognise")
+
+    def offers(self, job: str) -> tuple[ImportOffer, ...]:
+        """Return what a source could be taken in as, the recommended first; empty until the job has ended."""
+        result = self.jobs.get(job).result or {}
+        return tuple(ImportOffer.model_validate(offer) for offer in result.get("offers", ()))
 
     def _project_for(
-        self, session: Session, project: str | None, name: str, task: str, key: str | None
-    ) -> str:
+        self, session: Session, project: str | None, name: str, task: str | None, key: str | None
+    ) -> Project:
         if project is not None:
-            return find_project(session, project).id
-        return make_project(session, clean_name(name), task, key).id
+            return find_project(session, project)
+        return make_project(session, clean_name(name), task or DEFAULT_TASK, key)
 
     def _source(self, source: Path | None, uploads: Sequence[str], key: str | None) -> tuple[Path, str, bool]:
         if source is not None:
@@ -256,6 +272,16 @@ def _title(source_name: str) -> str:
         stem = stem.removesuffix(ending)
     words = stem.replace("_", " ").replace("-", " ").strip() or "New project"
     return words[:1].upper() + words[1:]
+
+
+def _retarget(session: Session, project: Project, task: str) -> None:
+    """Give an empty project another task; raises ``ConflictError`` when it has images."""
+    if queries.has_images(session, project.id):
+        raise ConflictError(
+            f"“{project.name}” is for {get_task(project.task).title.lower()}, and a project is one task.",
+            "Take this set into a project of its own.",
+        )
+    project.task = task
 
 
 def _image_row(session: Session, project: str, image: str) -> ImageRow:

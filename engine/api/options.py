@@ -40,6 +40,8 @@ def train_options(
     spec = get_task(project.task)
     summary = queries.summary(session, project.id)
     labelled = _labelled(session, project.id)
+    if not spec.trains:
+        return _not_yet(spec, labelled)
     presets = tuple(_preset(settings, spec, name, labelled, start or {}) for name in spec.presets)
     recommended, reason = _recommend(labelled["train"], presets)
     queued = session.scalar(
@@ -62,6 +64,25 @@ def train_options(
         queued_before=queued or 0,
         parameter_schema=spec.config.model_json_schema(),
         problems=_problems(spec, summary, labelled),
+    )
+
+
+def _not_yet(spec: TaskSpec, labelled: dict[str, int]) -> TrainOptions:
+    """Say that a task's sets can be taken in and exported, but not trained on."""
+    sentence = (
+        f"{spec.title} cannot be trained here yet. The set can be looked at, versioned and exported in any "
+        "format that carries it."
+    )
+    return TrainOptions(
+        presets=(),
+        recommended="",
+        reason="",
+        train_images=labelled["train"],
+        val_images=labelled["val"],
+        test_images=labelled["test"],
+        queued_before=0,
+        parameter_schema={},
+        problems=(sentence,),
     )
 
 

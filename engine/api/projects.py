@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from engine.api.jobs import Jobs
+from engine.api.orders import import_payload
 from engine.contracts.base import utc_now
 from engine.contracts.jobs import ENDED, JobInfo, JobState
 from engine.contracts.projects import ProjectStatus, ProjectSummary, SampleInfo, TaskInfo
@@ -127,18 +128,8 @@ class Projects:
         if entry is None:
             raise NotFoundError(f"There is no sample set called “{name}”.", "Choose one on Home.")
         made = self.create(str(entry["title"]), str(entry["task"]), key=key)
-        payload = {
-            "source": str(SAMPLES / str(entry["file"])),
-            "source_name": str(entry["file"]),
-            "project_id": made.id,
-            "task": made.task,
-            "labels": get_task(made.task).label_kind,
-            "format": None,
-            "accept_skips": False,
-            "merge_classes": False,
-            "mode": "new",
-            "staged": False,
-        }
+        file = str(entry["file"])
+        payload = import_payload(SAMPLES / file, file, made.id, made.task)
         return self.jobs.enqueue("import", payload, project=made.id, key=key and f"{key}:import")
 
 

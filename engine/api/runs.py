@@ -56,6 +56,8 @@ class Runs:
         with self.database.write() as session:
             row = find_project(session, project)
             spec = get_task(row.task)
+            if not spec.trains:
+                raise InputError(train_options(session, self.database.settings, row).problems[0])
             checked = check_config(spec, config)
             # The run is trained in another process, whose folder is another one.
             checked = checked.model_copy(update={"weights": absolute_weights(checked.weights)})

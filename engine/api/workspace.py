@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
+from engine.api.dataset_exports import DatasetExports
 from engine.api.datasets import Datasets
 from engine.api.jobs import Jobs
 from engine.api.models import Models
@@ -29,6 +30,7 @@ class Lensmith:
         self.jobs = Jobs(self.database)
         self.projects = Projects(self.database, self.jobs)
         self.datasets = Datasets(self.database, self.jobs)
+        self.dataset_exports = DatasetExports(self.database, self.jobs)
         self.overlays = Overlays(self.database)
         self.runs = Runs(self.database, self.jobs)
         self.results = Results(self.database)

@@ -12,7 +12,6 @@ from engine.cli.app import Json, NoWorker, Project, app, dataset_app
 from engine.cli.support import answer, ensure_worker, follow, issue_lines, say
 from engine.contracts.jobs import JobState
 from engine.errors import InputError, NotFoundError
-from engine.tasks.registry import DEFAULT_TASK
 
 NOT_PUBLISHED = {"format_reason", "seconds", "notes", "splits_of_set"}
 """What the screen shows of an import beyond the published JSON."""
@@ -22,7 +21,7 @@ NOT_PUBLISHED = {"format_reason", "seconds", "notes", "splits_of_set"}
 def import_(
     source: Annotated[Path, typer.Argument(help="A ZIP, a folder, or a picture.")],
     project: Project,
-    task: str = DEFAULT_TASK,
+    task: Annotated[str | None, typer.Option(help="What the set is for; left out, it is recognised.")] = None,
     format: Annotated[str | None, typer.Option(help="Skip the recognition and use this format.")] = None,
     add: Annotated[bool, typer.Option("--add", help="Add to what the project has.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Put in place of what the project has.")] = False,
@@ -32,6 +31,15 @@ def import_(
     merge_classes: Annotated[
         bool, typer.Option("--merge-classes", help="Merge classes of equal name.")
     ] = False,
+    swap_boxes: Annotated[
+        bool, typer.Option("--swap-boxes", help="Exchange corners that stand the wrong way round.")
+    ] = False,
+    rescale: Annotated[
+        bool, typer.Option("--rescale", help="Bring labels of another size to their pictures.")
+    ] = False,
+    schema: Annotated[str, typer.Option(help="Which sort of keypoints, where a set has several.")] = "",
+    void: Annotated[str, typer.Option(help="What 255 is in a mask: ignore or class.")] = "",
+    channels: Annotated[str, typer.Option(help="Which channels become R, G, B, such as 3,2,1.")] = "",
     as_json: Json = False,
     no_worker: NoWorker = False,
 ) -> None:
@@ -50,6 +58,11 @@ def import_(
         mode=mode,
         accept_skips=accept_skips,
         merge_classes=merge_classes,
+        swap_boxes=swap_boxes,
+        rescale=rescale,
+        schema=schema,
+        void=_void(void),
+        channels=channels,
     )
     if no_worker:
         answer({"job": job.id, "state": job.state}) if as_json else say(f"Queued as {job.id}.")
@@ -89,6 +102,13 @@ def delete(project: Annotated[str, typer.Argument(help="Name or id of the projec
     """Delete a project."""
     open_workspace().projects.delete(project)
     say(f"Deleted {project}.")
+
+
+def _void(value: str) -> Literal["", "class", "ignore"]:
+    known: tuple[Literal["", "class", "ignore"], ...] = ("", "class", "ignore")
+    if value not in known:
+        raise InputError(f"--void is ignore or class, not “{value}”.")
+    return known[known.index(value)]
 
 
 def _known(lensmith: Lensmith, project: str) -> str | None:

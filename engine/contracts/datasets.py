@@ -232,6 +232,14 @@ class ImportReport(Record):
     notes: tuple[str, ...] = Field((), description="what a person should know, in sentences")
 
 
+class ExportFormat(Record):
+    """A format that a dataset can be taken home in; ``losses`` are sentences, empty: nothing is lost."""
+
+    name: str
+    title: str
+    losses: tuple[str, ...] = ()
+
+
 class UploadInfo(Record):
     """An upload that is streamed to disk by the server; ``received`` and ``size`` in bytes."""
 

@@ -53,11 +53,13 @@ class Problem(Record):
     """Why a job did not succeed, for a person: what is wrong and what to do.
 
     ``of_input`` tells that what the person gave cannot be used, rather than that something broke.
+    ``flag`` is the option that answers a question, ``choices`` its values where it takes one.
     """
 
     message: str
     hint: str = ""
     flag: str = ""
+    choices: tuple[str, ...] = ()
     of_input: bool = False
 
 

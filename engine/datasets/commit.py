@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from engine.contracts.base import utc_now
 from engine.contracts.datasets import Split
 from engine.datasets import splits
 from engine.datasets.account import Account
-from engine.datasets.formats.base import ImageLabels
+from engine.datasets.geometry import geometry_of, kind_of
 from engine.datasets.intake import Taken
-from engine.datasets.manifest import as_split
+from engine.datasets.labels import ClassHead, ImageLabels, Label
+from engine.datasets.present import Present, geometry_text, present_images
 from engine.errors import LimitError
 from engine.storage.database import new_id
 from engine.storage.tables import AnnotationRow, ClassRow, FileRow, ImageRow, Project
@@ -28,15 +30,25 @@ SEED = 0  # of the split; the same set imported twice is split the same way
 
 @dataclass(frozen=True)
 class Incoming:
-    """One image of the import that could be read, with its labels."""
+    """One image of the import that could be read, with its labels in px of the upright picture.
+
+    ``merged`` are labels that went into another one of ``labels``: used, but not kept by themselves.
+    """
 
     row: ImageLabels
     taken: Taken
+    labels: tuple[Label, ...]
+    merged: tuple[Label, ...] = ()
 
     @property
-    def label(self) -> str | None:
-        """The name of its class, or None."""
-        return self.row.labels[0] if self.row.labels else None
+    def negative(self) -> bool:
+        """Whether the set says that nothing is on it."""
+        return self.row.negative and not self.labels
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its class names, one for each label."""
+        return tuple(label.name for label in self.labels if label.name)
 
 
 @dataclass(frozen=True)
@@ -47,18 +59,6 @@ class Committed:
     annotations: int
     splits_of_set: bool
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Present:
-    """An image that the project holds already."""
-
-    id: str
-    path: str
-    sha256: str
-    split: Split | None
-    label: str | None
-    left_out: bool
 
 
 @dataclass(frozen=True)
@@ -77,15 +77,17 @@ def commit_rows(
     import_id: str,
     incoming: Sequence[Incoming],
     account: Account,
+    heads: Sequence[ClassHead] = (),
     *,
     mode: Mode,
     class_limit: int,
 ) -> Committed:
     """Write classes, files, images, annotations and splits; each row gets its outcome in ``account``.
 
-    Runs in the caller's write transaction. Raises ``LimitError`` when there would be too many classes.
+    ``heads`` are the classes as the set lists them. Runs in the caller's write transaction. Raises
+    ``LimitError`` when there would be too many classes.
     """
-    present = _present(session, project.id)
+    present = present_images(session, project.id)
     sort_out = _for_replacing if mode == "replace" else _for_adding
     targets = [target for item in incoming if (target := sort_out(item, present, account)) is not None]
     if mode == "replace":
@@ -94,9 +96,10 @@ def commit_rows(
     notes = []
     if (already := len(incoming) - len([target for target in targets if target.new])) and mode != "replace":
         notes.append(f"{already:,} of the images were in the project already or could not be added.")
+    notes += _same_pixels(targets, present)
     chosen, of_set, note = _choose_splits(targets, list(present.values()))
     notes += [note] if note else []
-    classes = _classes(session, project.id, targets, class_limit)
+    classes = _classes(session, project.id, targets, heads, class_limit)
     _insert_files(session, [target.incoming.taken for target in targets])
     _write_images(session, project.id, import_id, targets, chosen)
     annotations = _write_annotations(session, project.id, targets, classes)
@@ -112,45 +115,52 @@ def natural(name: str) -> tuple[tuple[bool, int, str], ...]:
     return tuple((piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in pieces)
 
 
-def _present(session: Session, project_id: str) -> dict[str, _Present]:
-    labels = (
-        select(AnnotationRow.image_id, ClassRow.name)
-        .join(ClassRow, ClassRow.id == AnnotationRow.class_id)
-        .where(AnnotationRow.project_id == project_id, AnnotationRow.on_head)
-    )
-    label_of = dict(session.execute(labels).all())
-    columns = (ImageRow.id, ImageRow.path, ImageRow.sha256, ImageRow.split, ImageRow.left_out)
-    rows = session.execute(select(*columns).where(ImageRow.project_id == project_id))
-    return {
-        path: _Present(image_id, path, sha, as_split(split), label_of.get(image_id), left_out)
-        for image_id, path, sha, split, left_out in rows
-    }
+def _same_pixels(targets: Sequence[_Target], present: dict[str, Present]) -> list[str]:
+    """Say which new images hold the pixels of others, in the project or in the set itself."""
+    new = [target.incoming.taken for target in targets if target.new]
+    known = {image.sha256: image.path for image in present.values()}
+    old = [taken for taken in new if taken.sha256 in known]
+    notes = []
+    if old:
+        notes.append(
+            f"{len(old):,} of the new images are in the project already under another name, "
+            f"such as “{old[0].path}”, which is “{known[old[0].sha256]}”."
+        )
+    counted = Counter(taken.sha256 for taken in new if taken.sha256 not in known)
+    extra = sum(count - 1 for count in counted.values())
+    if extra:
+        notes.append(f"{extra:,} of the new images are exact copies of others in the set.")
+    return notes
 
 
-def _for_adding(item: Incoming, present: dict[str, _Present], account: Account) -> _Target | None:
+def _for_adding(item: Incoming, present: dict[str, Present], account: Account) -> _Target | None:
     """Decide about one image when what is there stays as it is."""
     old = present.get(item.row.path)
     if old is None:
         _count_used(item, account)
         return _Target(new_id(), item, True, item.row.split)
-    file, line = _origin(item.row)
     if old.sha256 != item.taken.sha256:
         reason = "another picture is in the project under this path; rename it, or replace the set"
         account.skip_image(item.row.path, reason)
-        if item.label is not None:
-            account.skip_label(file, line, reason)
+        _skip_labels(item, account, reason)
         return None
-    account.image(item.row.path)
-    if item.label is None:
+    account.image(item.row.path, item.row.repairs)
+    fresh = frozenset((label.name, geometry_text(geometry_of(label))) for label in item.labels)
+    if item.labels and old.labels and fresh != old.labels:
+        told = f"as “{old.names[0]}”" if len(old.labels) == 1 and old.names else "with other labels"
+        _skip_labels(item, account, f"the image is in the project {told}; that stays")
         return None
-    if old.label not in (None, item.label):
-        account.skip_label(file, line, f"the image is in the project as “{old.label}”; that stays")
-        return None
-    account.label(file, line, item.row.repairs)
-    return _Target(old.id, item, False, old.split) if old.label is None else None
+    _count_labels(item, account)
+    unlabelled = not old.labels and not old.negative
+    return _Target(old.id, item, False, old.split) if unlabelled and (fresh or item.negative) else None
 
 
-def _for_replacing(item: Incoming, present: dict[str, _Present], account: Account) -> _Target:
+def _skip_labels(item: Incoming, account: Account, reason: str) -> None:
+    for label in (*item.labels, *item.merged):
+        account.skip_label(*_origin(item.row, label), reason)
+
+
+def _for_replacing(item: Incoming, present: dict[str, Present], account: Account) -> _Target:
     """Decide about one image when the set takes the place of what is there."""
     _count_used(item, account)
     old = present.get(item.row.path)
@@ -159,18 +169,24 @@ def _for_replacing(item: Incoming, present: dict[str, _Present], account: Accoun
 
 
 def _count_used(item: Incoming, account: Account) -> None:
-    account.image(item.row.path, item.taken.repairs)
-    if item.label is not None:
-        file, line = _origin(item.row)
-        account.label(file, line, item.row.repairs)
+    account.image(item.row.path, (*item.row.repairs, *item.taken.repairs))
+    _count_labels(item, account)
 
 
-def _origin(row: ImageLabels) -> tuple[str, int | None]:
-    return (row.file or row.path), row.line
+def _count_labels(item: Incoming, account: Account) -> None:
+    for label in item.labels:
+        account.label(*_origin(item.row, label), label.repairs)
+    for label in item.merged:
+        account.label(*_origin(item.row, label), label.repairs)
+
+
+def _origin(row: ImageLabels, label: Label) -> tuple[str, int | None]:
+    """Say where a label stands."""
+    return (label.file or row.file or row.path), (label.line if label.line is not None else row.line)
 
 
 def _clear(
-    session: Session, project_id: str, present: dict[str, _Present], targets: Sequence[_Target]
+    session: Session, project_id: str, present: dict[str, Present], targets: Sequence[_Target]
 ) -> None:
     """Leave out all images but those that come again, and take all labels off the head.
 
@@ -191,39 +207,62 @@ def _clear(
             session.execute(update(ImageRow).where(ImageRow.id == old.id).values(path=aside))
 
 
-def _choose_splits(targets: Sequence[_Target], present: Sequence[_Present]) -> tuple[list[Split], bool, str]:
+def _choose_splits(targets: Sequence[_Target], present: Sequence[Present]) -> tuple[list[Split], bool, str]:
     """Return the split of each target, whether the set brought them, and a note."""
-    labels = [target.incoming.label for target in targets]
+    bags = [_bag(target.incoming.names, target.incoming.negative) for target in targets]
+    groups = [target.incoming.row.group for target in targets]
     own = [target.split for target in targets]
     if not present:
-        completed = splits.complete(labels, own, SEED)
+        completed = splits.complete(bags, own, SEED, groups)
         if completed is not None:
             return completed.splits, True, completed.note
-        return splits.assign(labels, SEED), False, ""
+        drawn = splits.draw(bags, SEED, groups=groups)
+        return drawn.splits, False, drawn.note
     used = [image for image in present if not image.left_out]
     known = [*(image.split for image in used), *own]
-    given = splits.assign([*(image.label for image in used), *labels], SEED, existing=known)
-    return given[len(used) :], any(split is not None for split in own), ""
+    all_bags = [*(_bag(image.names, image.negative) for image in used), *bags]
+    keys = [*(image.group for image in used), *groups]
+    drawn = splits.draw(all_bags, SEED, existing=known, groups=keys)
+    return drawn.splits[len(used) :], any(split is not None for split in own), drawn.note
 
 
-def _classes(session: Session, project_id: str, targets: Sequence[_Target], limit: int) -> dict[str, str]:
-    """Return class ids by name, adding the new ones in natural order behind those that are there."""
+def _bag(names: tuple[str, ...], negative: bool) -> tuple[str, ...] | None:
+    """Give the classes of an image, one for each label; None when nobody has labelled it."""
+    return names if names or negative else None
+
+
+def _classes(
+    session: Session, project_id: str, targets: Sequence[_Target], heads: Sequence[ClassHead], limit: int
+) -> dict[str, str]:
+    """Return class ids by name, adding the new ones behind those that are there.
+
+    They come in the set's own order, and those that it does not list after them in natural order.
+    """
     rows = session.scalars(select(ClassRow).where(ClassRow.project_id == project_id)).all()
     ids = {row.name: row.id for row in rows}
-    names = {target.incoming.label for target in targets if target.incoming.label is not None}
+    used = {name for target in targets for name in target.incoming.names}
+    listed = {head.name: head for head in heads if head.name}
+    names = [*listed, *sorted(used - listed.keys(), key=natural)]
     for row in rows:
-        if row.name in names:
+        if row.name in used or row.name in listed:
             row.deleted_at = None
-    fresh = sorted(names - ids.keys(), key=natural)
+    fresh = [name for name in names if name not in ids]
     if len(ids) + len(fresh) > limit:
         raise LimitError(f"The project would have {len(ids) + len(fresh):,} classes; {limit:,} is the limit.")
     position = max((row.position for row in rows), default=-1) + 1
     made = [
         {"id": new_id(), "project_id": project_id, "name": name, "position": position + number}
+        | _keypoints(listed.get(name))
         for number, name in enumerate(fresh)
     ]
     _insert(session, ClassRow, made)
     return ids | {str(row["name"]): str(row["id"]) for row in made}
+
+
+def _keypoints(head: ClassHead | None) -> dict[str, Any]:
+    points = list(head.points) if head and head.points else None
+    skeleton = [list(bone) for bone in head.skeleton] if head and head.skeleton else None
+    return {"points": points, "skeleton": skeleton}
 
 
 def _insert_files(session: Session, taken: Sequence[Taken]) -> None:
@@ -253,7 +292,12 @@ def _write_images(
             session.execute(
                 update(ImageRow)
                 .where(ImageRow.id == target.id)
-                .values(split=split, revision=ImageRow.revision + 1)
+                .values(
+                    split=split,
+                    revision=ImageRow.revision + 1,
+                    negative=target.incoming.negative,
+                    group_key=func.coalesce(ImageRow.group_key, target.incoming.row.group),
+                )
             )
     _insert(session, ImageRow, made)
 
@@ -269,28 +313,41 @@ def _image_values(target: _Target, split: Split) -> dict[str, Any]:
         "split": split,
         "left_out": False,
         "revision": 0,
+        "negative": target.incoming.negative,
+        "group_key": target.incoming.row.group,
     }
 
 
 def _write_annotations(
     session: Session, project_id: str, targets: Sequence[_Target], classes: dict[str, str]
 ) -> int:
+    """Write all labels, a chunk at a time: there may be a million."""
+    written, chunk = 0, []
+    for row in _annotations(project_id, targets, classes):
+        chunk.append(row)
+        if len(chunk) == CHUNK:
+            _insert(session, AnnotationRow, chunk)
+            written, chunk = written + len(chunk), []
+    _insert(session, AnnotationRow, chunk)
+    return written + len(chunk)
+
+
+def _annotations(
+    project_id: str, targets: Sequence[_Target], classes: dict[str, str]
+) -> Iterator[dict[str, Any]]:
     at = utc_now()
-    made = [
-        {
-            "id": new_id(),
-            "project_id": project_id,
-            "image_id": target.id,
-            "class_id": classes[target.incoming.label],
-            "kind": "class",
-            "on_head": True,
-            "created_at": at,
-        }
-        for target in targets
-        if target.incoming.label is not None
-    ]
-    _insert(session, AnnotationRow, made)
-    return len(made)
+    for target in targets:
+        for label in target.incoming.labels:
+            yield {
+                "id": new_id(),
+                "project_id": project_id,
+                "image_id": target.id,
+                "class_id": classes[label.name] if label.name else None,
+                "kind": kind_of(label),
+                "geometry": geometry_of(label) or None,
+                "on_head": True,
+                "created_at": at,
+            }
 
 
 def _insert(session: Session, table: type[Any], rows: Sequence[dict[str, Any]]) -> None:

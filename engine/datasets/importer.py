@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from engine.contracts.base import utc_now
 from engine.contracts.datasets import ImportReport
 from engine.contracts.jobs import ENDED, Work
 from engine.datasets.account import SHOWN_ISSUES, Account
-from engine.datasets.archive import Source, open_source
+from engine.datasets.archive import open_source
+from engine.datasets.assemble import assemble
 from engine.datasets.commit import Incoming, commit_rows
-from engine.datasets.formats.base import DatasetFormat
-from engine.datasets.intake import Intake
+from engine.datasets.intake import Intake, Taken
 from engine.datasets.manifest import freeze_version
+from engine.datasets.mask_pictures import MaskPicture
 from engine.datasets.queries import classes as list_classes
 from engine.datasets.staging import goes_on, remove_staged, staged_files, sweep_staging
 from engine.datasets.thumbnails import ensure_thumbnail, thumbnail_path
@@ -66,10 +67,11 @@ def _import(work: Work, order: Order) -> dict[str, Any]:
     work.progress(0.0, "Reading the list of files")
     known = _known(work, order)
     with Intake(work.settings, known.preprocessing) as intake:
-        source = open_source(order.paths, work.settings.limits)
+        source = open_source(order.paths, work.settings.limits, work.folder)
         work.check_stop()
-        understood = understand(source, order, known, work.settings.limits)
-        incoming = _take_in(work, understood, intake)
+        understood = understand(source, order, known, work.settings.limits, work.folder)
+        taken = _take_in(work, understood, intake)
+        incoming = assemble(understood, order, taken, _read_masks(work, understood, taken, intake))
     preprocessing = _fix_range(known.preprocessing, incoming)
     _late_thumbnails(work, incoming, preprocessing)
     # One sync for all pixels: as durable as one per file, at a fraction of its cost.
@@ -100,27 +102,30 @@ def _commit(
     limits, account = work.settings.limits, understood.account
     project = _project(session, order.project_id)
     committed = commit_rows(
-        session, project, work.job_id, incoming, account, mode=order.mode, class_limit=limits.classes
-    )
+        session, project, work.job_id, incoming, account, understood.heads,
+        mode=order.mode, class_limit=limits.classes,
+    )  # fmt: skip
+    if order.task is None:
+        project.task = understood.task
     _refuse_skips(account, limits, order)
     version = freeze_version(session, work.settings, project.id, "import")
     report = ImportReport(
         project=project.id,
-        task=order.task,
-        format=understood.format.name,
+        task=understood.task,
+        format=understood.found.format.name,
         format_reason=understood.reason,
         dataset_version=version.number,
         images=committed.images,
         classes=tuple(info.name for info in list_classes(session, project.id)),
         annotations=committed.annotations,
         **account.counts(),
-        ignored=understood.source.ignored + _unread(understood.source, understood.format),
+        ignored=understood.source.ignored + _unread(understood),
         issues_total=len(account.issues),
         issues=tuple(account.issues[:SHOWN_ISSUES]),
         issues_file=_write_issues(work, account),
         seconds=time.monotonic() - start,
         splits_of_set=committed.splits_of_set,
-        notes=committed.notes,
+        notes=(*understood.notes, *committed.notes),
     ).model_dump(mode="json")
     session.add(_import_row(work, order, report))
     return report
@@ -161,9 +166,9 @@ def _defaults(project: Project) -> dict[str, Any]:
     return {"background": BACKGROUND, **(project.preprocessing or {})}
 
 
-def _take_in(work: Work, understood: Understood, intake: Intake) -> list[Incoming]:
-    """Store the pixels of all rows; a picture that cannot be read is skipped with its labels."""
-    rows, account = understood.rows, understood.account
+def _take_in(work: Work, understood: Understood, intake: Intake) -> dict[str, Taken]:
+    """Store the pixels of all rows; returns what became of each, by path."""
+    rows = understood.rows
     members = {member.path: member for member in understood.source.images}
     total = len(rows)
 
@@ -172,17 +177,22 @@ def _take_in(work: Work, understood: Understood, intake: Intake) -> list[Incomin
         work.progress(DECODING * done / total, f"{done:,} of {total:,} images")
 
     wanted = [members[row.path] for row in rows]
-    taken = {one.path: one for one in intake.take(wanted, tick)}
-    incoming = []
-    for row in rows:
-        one = taken[row.path]
-        if one.error:
-            account.skip_image(row.path, one.error)
-            for _ in row.labels:
-                account.skip_label(row.file or row.path, row.line, f"its image “{row.path}”: {one.error}")
-        else:
-            incoming.append(Incoming(row, one))
-    return incoming
+    return {one.path: one for one in intake.take(wanted, tick)}
+
+
+def _read_masks(
+    work: Work, understood: Understood, taken: Mapping[str, Taken], intake: Intake
+) -> dict[str, MaskPicture | str]:
+    """Read the mask pictures of all images that can be used, by path."""
+    wanted = {mask.path for row in understood.rows if not taken[row.path].error for mask in row.masks}
+    members = [member for member in understood.source.members if member.path in wanted]
+
+    def tick(done: int) -> None:
+        work.check_stop()
+        work.progress(DECODING, f"{done:,} of {len(members):,} masks")
+
+    colors = understood.reading.mask_values.colors
+    return {one.path: one.picture for one in intake.masks(members, colors, tick)}
 
 
 def _fix_range(preprocessing: dict[str, Any], incoming: Sequence[Incoming]) -> dict[str, Any]:
@@ -215,9 +225,11 @@ def _project(session: Session, project_id: str) -> Project:
     return project
 
 
-def _unread(source: Source, chosen: DatasetFormat) -> int:
-    """Count the files that are neither pictures nor read by the format, such as a README."""
-    return sum(not member.is_image and not chosen.is_label_file(member.path) for member in source.members)
+def _unread(understood: Understood) -> int:
+    """Count the files that are neither pictures of the set nor read as labels, such as a README."""
+    read = {path for row in understood.rows for path in (row.path, *(mask.path for mask in row.masks))}
+    read |= understood.found.view.opened
+    return sum(member.path not in read for member in understood.source.members)
 
 
 def _write_issues(work: Work, account: Account) -> str:

@@ -27,6 +27,7 @@ import numpy as np
 from PIL import Image
 
 from engine.datasets.archive import Member, read_member
+from engine.datasets.mask_pictures import Colors, MaskPicture, read_mask
 from engine.datasets.preprocessing import (
     RANGED_MODES,
     Preprocessing,
@@ -43,10 +44,12 @@ from engine.storage.blobs import BlobStore, write_atomic
 
 PROCESSES = 2
 CHUNK = 24  # files per order: small enough to stop soon, large enough to hide the pipe
-AHEAD = 2  # orders that a process holds, so that it never waits for the next
+AHEAD = 2
+"""Orders that a process holds, so that it never waits for the next. They fit into its pipe, so that writing
+them never blocks while the process waits for its own long answer to be read."""
 MEMORY = 2**30  # bytes of data that a process may hold
 END_SECONDS = 2.0
-ERROR_LENGTH = 300  # answers stay small, so that a pipe never fills up and blocks both ends
+ERROR_LENGTH = 300
 JPEGS = ("JPEG", "MPO")
 FIRST_SIDEWAYS = 5  # EXIF orientations from here on swap width and height
 SMALL_FILE = 64 * 1024  # bytes up to which a small JPEG is its own thumbnail
@@ -57,7 +60,7 @@ class Taken:
     """What became of one file; ``error`` is the reason when it cannot be used.
 
     ``width``, ``height``: px, upright. ``low``, ``high``: extremes of data of more than 8 bits.
-    ``repairs``: what had to be done to see it as RGB.
+    ``repairs``: what had to be done to see it as RGB. ``orientation``: of its EXIF, 1 to 8.
     """
 
     path: str
@@ -71,6 +74,15 @@ class Taken:
     low: float | None = None
     high: float | None = None
     repairs: tuple[str, ...] = ()
+    orientation: int = 1
+
+
+@dataclass(frozen=True)
+class TakenMask:
+    """A mask picture with its regions, or the reason why it cannot be used."""
+
+    path: str
+    picture: MaskPicture | str
 
 
 def take_in(member: Member, settings: Settings, record: Preprocessing) -> Taken:
@@ -86,15 +98,25 @@ def take_in(member: Member, settings: Settings, record: Preprocessing) -> Taken:
         return Taken(member.path, error=f"decoding it needs more than {MEMORY >> 20} MiB of memory")
 
 
+def take_mask(member: Member, colors: Colors) -> dict[str, Any]:
+    """Read a mask picture into its regions, as plain values; ``error`` says why it cannot be used."""
+    try:
+        return {"mask": read_mask(read_member(member), colors or None).to_dict()}
+    except (ArchiveError, UnreadableImageError) as error:
+        return {"error": str(error)[:ERROR_LENGTH]}
+    except MemoryError:
+        return {"error": f"decoding it needs more than {MEMORY >> 20} MiB of memory"}
+
+
 def _take_in(member: Member, settings: Settings, record: Preprocessing) -> Taken:
     content = read_member(member)
     image = open_image(content)
     taken_format, mode, frames = image.format or "", image.mode, getattr(image, "n_frames", 1)
-    size = None
+    size, turned = None, orientation(image)
     if taken_format in JPEGS:
         # Shrinking inside the inverse transform still reads and decodes all of the file, so damage
         # shows as it would at full size; only fewer pixels are made.
-        size = image.size if orientation(image) < FIRST_SIDEWAYS else image.size[::-1]
+        size = image.size if turned < FIRST_SIDEWAYS else image.size[::-1]
         short = min(size)
         image.draft(None, (LEAST * image.width // short, LEAST * image.height // short))
     opened, image = image, upright(image)
@@ -123,6 +145,7 @@ def _take_in(member: Member, settings: Settings, record: Preprocessing) -> Taken
         low=low,
         high=high,
         repairs=tuple(_repairs(mode, frames, taken_format)),
+        orientation=turned,
     )
 
 
@@ -157,17 +180,39 @@ class Intake:
         written without syncing; the caller syncs once before it commits rows that name them. Raises
         ``OSError`` when they cannot be stored, as on a full disk.
         """
-        orders = deque(members[start : start + CHUNK] for start in range(0, len(members), CHUNK))
+        for answer in self._work([(member, False) for member in members], tick):
+            assert isinstance(answer, Taken)
+            yield answer
+
+    def masks(
+        self, members: Sequence[Member], colors: Colors, tick: Callable[[int], None]
+    ) -> Iterator[TakenMask]:
+        """Read all mask pictures; as ``take``, but nothing is stored.
+
+        ``colors`` gives the value of a colour, for masks that are coloured pictures.
+        """
+        for worker in self._workers:
+            worker.colors = colors
+        for answer in self._work([(member, True) for member in members], tick):
+            assert isinstance(answer, TakenMask)
+            yield answer
+
+    def _work(self, orders_of: Sequence[_Order], tick: Callable[[int], None]) -> Iterator[Taken | TakenMask]:
+        orders = deque(orders_of[start : start + CHUNK] for start in range(0, len(orders_of), CHUNK))
         done = 0
         while orders or any(worker.pending for worker in self._workers):
             for worker in self._workers:
                 worker.feed(orders)
             tick(done)
             for key, _ in self._selector.select(timeout=0.5):
-                for taken in key.data.collect(orders):
+                for answer in key.data.collect(orders):
                     done += 1
-                    yield taken
+                    yield answer
         tick(done)
+
+
+_Order = tuple[Member, bool]
+"""A file, and whether it is a mask."""
 
 
 class _Process:
@@ -177,7 +222,8 @@ class _Process:
         self.settings = settings
         self.order = order
         self.selector = selector
-        self.pending: deque[Member] = deque()
+        self.pending: deque[_Order] = deque()
+        self.colors: Colors = {}
         self.buffer = b""
         self._start()
 
@@ -188,18 +234,25 @@ class _Process:
             stdout=subprocess.PIPE,
             env={**os.environ, **self.settings.environment()},
         )
+        self._told_colors: Colors | None = None
         self.selector.register(self._pipe(self.process.stdout), selectors.EVENT_READ, self)
         self._send([self.order])
 
-    def feed(self, orders: deque[Sequence[Member]]) -> None:
+    def feed(self, orders: deque[Sequence[_Order]]) -> None:
         """Give the process more to do while it holds less than ``AHEAD`` orders."""
         while orders and len(self.pending) <= CHUNK * (AHEAD - 1):
-            members = orders.popleft()
-            self.pending.extend(members)
+            some = orders.popleft()
+            self.pending.extend(some)
+            lines = []
+            if self.colors and self._told_colors is not self.colors and some[0][1]:
+                self._told_colors = self.colors
+                table = [[*color, value] for color, value in self.colors.items()]
+                lines.append(json.dumps({"colors": table}))
             # Without its path, which only this side needs.
-            self._send([json.dumps({**asdict(member), "path": ""}) for member in members])
+            lines += [json.dumps({**asdict(member), "path": "", "is_mask": mask}) for member, mask in some]
+            self._send(lines)
 
-    def collect(self, orders: deque[Sequence[Member]]) -> Iterator[Taken]:
+    def collect(self, orders: deque[Sequence[_Order]]) -> Iterator[Taken | TakenMask]:
         """Yield what the process has answered; when it died, report the image it was at."""
         content = os.read(self._pipe(self.process.stdout).fileno(), 1 << 16)
         *lines, self.buffer = (self.buffer + content).split(b"\n")
@@ -207,8 +260,12 @@ class _Process:
             values = json.loads(line)
             if "errno" in values:
                 raise OSError(values["errno"], values["reason"])
-            path = self.pending.popleft().path
-            yield Taken(**{**values, "path": path, "repairs": tuple(values["repairs"])})
+            member, is_mask = self.pending.popleft()
+            if is_mask:
+                found = MaskPicture.from_dict(values["mask"]) if "mask" in values else values["error"]
+                yield TakenMask(member.path, found)
+            else:
+                yield Taken(**{**values, "path": member.path, "repairs": tuple(values["repairs"])})
         if content:
             return
         status = self.process.wait()
@@ -219,7 +276,8 @@ class _Process:
         rest, self.buffer = list(self.pending), b""
         self.pending.clear()
         if rest:
-            yield Taken(rest[0].path, error=f"its decoder crashed (signal {-status})")
+            (member, is_mask), reason = rest[0], f"its decoder crashed (signal {-status})"
+            yield TakenMask(member.path, reason) if is_mask else Taken(member.path, error=reason)
             if rest[1:]:
                 orders.appendleft(rest[1:])
         self._start()
@@ -303,8 +361,15 @@ def main() -> None:
     if not first:
         return
     record = reading(json.loads(first)["preprocessing"])
+    colors: dict[tuple[int, int, int], int] = {}
     for line in sys.stdin.buffer:
-        answers.write(json.dumps(_answer(line, settings, record)).encode() + b"\n")
+        order = json.loads(line)
+        if "colors" in order:
+            colors = {(red, green, blue): value for red, green, blue, value in order["colors"]}
+            continue
+        is_mask, member = order.pop("is_mask"), Member(**order)
+        answer = take_mask(member, colors) if is_mask else _answer(member, settings, record)
+        answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()
 
 
@@ -312,10 +377,10 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit
 
 
-def _answer(line: bytes, settings: Settings, record: Preprocessing) -> dict[str, Any]:
+def _answer(member: Member, settings: Settings, record: Preprocessing) -> dict[str, Any]:
     """Say what became of a member, or which error of the system ends the import."""
     try:
-        return asdict(take_in(Member(**json.loads(line)), settings, record))
+        return asdict(take_in(member, settings, record))
     except OSError as error:
         return {"errno": error.errno or errno.EIO, "reason": (error.strerror or str(error))[:ERROR_LENGTH]}
 

@@ -7,11 +7,13 @@ line one image in path order. The same head gives the same bytes, hence the same
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from engine.contracts.base import utc_now
@@ -23,6 +25,7 @@ from engine.storage.database import Database, new_id
 from engine.storage.tables import AnnotationRow, ClassRow, ImageRow, Project, VersionRow
 
 FORMAT = 1
+PORTION = 5_000  # rows that the database hands over at a time
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class ManifestImage:
     height: int
     split: Split | None
     labels: tuple[LabelItem, ...]
+    negative: bool = False
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,46 +56,19 @@ class Manifest:
     preprocessing: dict[str, Any]
 
     def of_split(self, split: Split) -> tuple[ManifestImage, ...]:
-        """Return the images of one split that carry a label."""
-        return tuple(image for image in self.images if image.split == split and image.labels)
+        """Return the images of one split that have been labelled, those with nothing on them too."""
+        return tuple(
+            image for image in self.images if image.split == split and (image.labels or image.negative)
+        )
 
 
 def head_manifest(session: Session, project_id: str) -> Manifest:
     """Read the working head: images that are not left out, with the labels on the head."""
-    project = session.get(Project, project_id)
-    if project is None:
-        raise NotFoundError("This project does not exist.", "It may have been deleted.")
-    labels: dict[str, list[LabelItem]] = defaultdict(list)
-    counts: dict[str, int] = defaultdict(int)
-    annotations = (
-        select(AnnotationRow.id, AnnotationRow.image_id, AnnotationRow.class_id, AnnotationRow.geometry)
-        .join(ImageRow, ImageRow.id == AnnotationRow.image_id)
-        .where(ImageRow.project_id == project_id, ImageRow.left_out.is_(False), AnnotationRow.on_head)
-        .order_by(AnnotationRow.image_id, AnnotationRow.id)
-    )
-    for annotation_id, image_id, class_id, geometry in session.execute(annotations):
-        labels[image_id].append(LabelItem(id=annotation_id, class_id=class_id, **(geometry or {})))
-        counts[class_id] += 1
-    images = (
-        select(ImageRow.id, ImageRow.path, ImageRow.sha256, ImageRow.width, ImageRow.height, ImageRow.split)
-        .where(ImageRow.project_id == project_id, ImageRow.left_out.is_(False))
-        .order_by(ImageRow.path)
-    )
-    classes = (
-        select(ClassRow)
-        .where(ClassRow.project_id == project_id, ClassRow.deleted_at.is_(None))
-        .order_by(ClassRow.position)
-    )
+    header, images = _head(session, project_id)
     return Manifest(
-        classes=tuple(
-            ClassInfo(id=row.id, name=row.name, position=row.position, images=counts[row.id])
-            for row in session.scalars(classes)
-        ),
-        images=tuple(
-            ManifestImage(*row[:5], split=as_split(row[5]), labels=tuple(labels[row[0]]))
-            for row in session.execute(images)
-        ),
-        preprocessing=dict(project.preprocessing),
+        classes=tuple(ClassInfo(**info) for info in header["classes"]),
+        images=tuple(_image(values) for values in images),
+        preprocessing=header["preprocessing"],
     )
 
 
@@ -98,13 +76,13 @@ def encode(manifest: Manifest) -> bytes:
     """Write a manifest as JSON lines; equal manifests give equal bytes."""
     header = {
         "format": FORMAT,
-        "classes": [info.model_dump() for info in manifest.classes],
+        "classes": [_class_values(info.model_dump()) for info in manifest.classes],
         "preprocessing": manifest.preprocessing,
     }
     lines = [_line(header)]
     for image in manifest.images:
-        labels = [label.model_dump(exclude_none=True) for label in image.labels]
-        lines.append(_line({**vars(image), "labels": labels}))
+        labels = [label.model_dump(exclude_defaults=True) for label in image.labels]
+        lines.append(_line(_image_values({**vars(image), "labels": labels})))
     return b"".join(lines)
 
 
@@ -113,12 +91,122 @@ def decode(content: bytes) -> Manifest:
     header, *rows = [json.loads(line) for line in content.splitlines()]
     return Manifest(
         classes=tuple(ClassInfo(**info) for info in header["classes"]),
-        images=tuple(
-            ManifestImage(**{**row, "labels": tuple(LabelItem(**label) for label in row["labels"])})
-            for row in rows
-        ),
+        images=tuple(_image(row) for row in rows),
         preprocessing=header["preprocessing"],
     )
+
+
+def _image(values: dict[str, Any]) -> ManifestImage:
+    labels = tuple(LabelItem(**label) for label in values["labels"])
+    return ManifestImage(**{**values, "split": as_split(values["split"]), "labels": labels})
+
+
+def _head(session: Session, project_id: str) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
+    """Give the lines of the head's manifest as values: the header, and the images, lazily, by path."""
+    project = session.get(Project, project_id)
+    if project is None:
+        raise NotFoundError("This project does not exist.", "It may have been deleted.")
+    in_use = (ImageRow.project_id == project_id) & ImageRow.left_out.is_(False)
+    counted = (
+        select(AnnotationRow.class_id, func.count())
+        .join(ImageRow, ImageRow.id == AnnotationRow.image_id)
+        .where(in_use, AnnotationRow.on_head)
+        .group_by(AnnotationRow.class_id)
+    )
+    counts: dict[str | None, int] = dict(session.execute(counted).tuples().all())
+    classes = (
+        select(ClassRow)
+        .where(ClassRow.project_id == project_id, ClassRow.deleted_at.is_(None))
+        .order_by(ClassRow.position)
+    )
+    header = {
+        "format": FORMAT,
+        "classes": [
+            _class_values(
+                {
+                    "id": row.id,
+                    "name": row.name,
+                    "position": row.position,
+                    "images": counts.get(row.id, 0),
+                    "points": row.points,
+                    "skeleton": row.skeleton,
+                }
+            )
+            for row in session.scalars(classes)
+        ],
+        "preprocessing": dict(project.preprocessing),
+    }
+    return header, _head_images(session, in_use)
+
+
+def _head_images(session: Session, in_use: ColumnElement[bool]) -> Iterator[dict[str, Any]]:
+    """Walk images and their labels side by side, both by path, so that a large set is never held whole."""
+    images = (
+        select(
+            ImageRow.id,
+            ImageRow.path,
+            ImageRow.sha256,
+            ImageRow.width,
+            ImageRow.height,
+            ImageRow.split,
+            ImageRow.negative,
+            ImageRow.group_key,
+        )
+        .where(in_use)
+        .order_by(ImageRow.path)
+    )
+    labels = (
+        select(AnnotationRow.id, AnnotationRow.image_id, AnnotationRow.class_id, AnnotationRow.geometry)
+        .join(ImageRow, ImageRow.id == AnnotationRow.image_id)
+        .where(in_use, AnnotationRow.on_head)
+        .order_by(ImageRow.path, AnnotationRow.id)
+    )
+    grouped = groupby(session.execute(labels).yield_per(PORTION), key=lambda row: row.image_id)
+    ahead = next(grouped, None)
+    for row in session.execute(images).yield_per(PORTION):
+        own: list[dict[str, Any]] = []
+        if ahead is not None and ahead[0] == row.id:
+            own = [
+                {"id": label.id, "class_id": label.class_id or "", **(label.geometry or {})}
+                for label in ahead[1]
+            ]
+            ahead = next(grouped, None)
+        values = {
+            "id": row.id,
+            "path": row.path,
+            "sha256": row.sha256,
+            "width": row.width,
+            "height": row.height,
+            "split": row.split,
+            "labels": own,
+            "negative": row.negative,
+            "group": row.group_key,
+        }
+        yield _image_values(values)
+
+
+def _image_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what most images do not have, so that a manifest stays what it was before they could."""
+    return {name: value for name, value in values.items() if value or name not in ("negative", "group")}
+
+
+def _class_values(values: dict[str, Any]) -> dict[str, Any]:
+    optional = ("objects", "points", "skeleton")
+    return {name: value for name, value in values.items() if value or name not in optional}
+
+
+def walk_manifest(path: Path) -> tuple[Manifest, Iterator[ManifestImage]]:
+    """Read a manifest a line at a time: its head (without images), and the images, lazily."""
+    lines = _lines(path)
+    header = next(lines)
+    classes = tuple(ClassInfo(**info) for info in header["classes"])
+    return Manifest(classes, (), header["preprocessing"]), map(_image, lines)
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as handle:
+        for line in handle:
+            yield json.loads(line)
 
 
 def load_manifest(db: Database, settings: Settings, version_id: str) -> Manifest:
@@ -143,21 +231,32 @@ def freeze_version(session: Session, settings: Settings, project_id: str, reason
     restore or manual.
     """
     session.flush()
-    manifest = head_manifest(session, project_id)
+    header, lines = _head(session, project_id)
     store = BlobStore(settings.files)
-    digest = store.put(encode(manifest))
+    images = 0
+
+    def content() -> Iterator[bytes]:
+        nonlocal images
+        yield _line(header)
+        for values in lines:
+            images += 1
+            yield _line(values)
+
+    digest = store.put_stream(content())
     last = last_version(session, project_id)
     if last is not None and last.manifest == digest:
         return last
     project = session.get_one(Project, project_id)
-    changes = "" if last is None else describe_changes(decode(store.read(last.manifest)), manifest)
+    changes = ""
+    if last is not None:
+        changes = describe_changes(decode(store.read(last.manifest)), decode(store.read(digest)))
     version = VersionRow(
         id=new_id(),
         project_id=project_id,
         number=1 if last is None else last.number + 1,
         reason=reason,
         manifest=digest,
-        images=len(manifest.images),
+        images=images,
         edit_seq=project.edit_seq,
         changes=f"{changes} since version {last.number}" if last is not None and changes else changes,
         created_at=utc_now(),
@@ -196,8 +295,10 @@ def as_split(value: str | None) -> Split | None:
     return SPLITS[SPLITS.index(cast("Split", value))]
 
 
-def _classes(image: ManifestImage) -> list[tuple[str, Any]]:
-    return sorted((label.class_id, label.box or ()) for label in image.labels)
+def _classes(image: ManifestImage) -> tuple[bool, list[str]]:
+    """Give what an image's labels say, without their ids."""
+    said = sorted(label.model_dump_json(exclude={"id"}, exclude_defaults=True) for label in image.labels)
+    return image.negative, said
 
 
 def _line(value: dict[str, Any]) -> bytes:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from engine.datasets.labels import Box, Mask, Polygons, Rle
+from engine.datasets.labels import Box, Mask, Rle
 
 MOST_RUN_BYTES = 7  # a run length of 2**32 in groups of five bits
 
@@ -27,7 +27,8 @@ def encode(pixels: NDArray[np.bool_] | NDArray[np.uint8]) -> Rle:
 def decode(rle: Rle) -> NDArray[np.bool_]:
     """Give the mask (H, W) of run lengths; raises ``ValueError`` when they do not fit its size."""
     check(rle)
-    return coco.decode(_plain(rle)).astype(bool)
+    pixels: NDArray[np.bool_] = coco.decode(_plain(rle)).astype(bool)
+    return pixels
 
 
 def check(rle: Rle) -> None:
@@ -82,7 +83,8 @@ def to_runs(mask: Mask, height: int, width: int) -> Rle:
 def union(masks: Iterable[Rle]) -> Rle:
     """Merge masks of one size."""
     found = coco.merge([_plain(rle) for rle in masks])
-    return Rle(*found["size"], found["counts"].decode("ascii"))
+    height, width = found["size"]
+    return Rle(height, width, found["counts"].decode("ascii"))
 
 
 def area(mask: Mask) -> float:
@@ -93,7 +95,7 @@ def area(mask: Mask) -> float:
 
 
 def box_of(mask: Mask) -> Box | None:
-    """The smallest box around a mask, or None when it is empty."""
+    """Give the smallest box around a mask, or None when it is empty."""
     if isinstance(mask, Rle):
         x, y, width, height = (float(value) for value in coco.toBbox(_plain(mask)))
         return (x, y, x + width, y + height) if width and height else None

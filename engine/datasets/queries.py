@@ -36,17 +36,14 @@ def summary(session: Session, project_id: str) -> DatasetSummary:
     counted = session.execute(select(ImageRow.split, func.count()).where(in_use).group_by(ImageRow.split))
     splits = {split: count for split, count in counted if split}
     images = _count(session, in_use)
-    labelled = session.scalar(
-        select(func.count(AnnotationRow.image_id.distinct()))
-        .join(ImageRow, ImageRow.id == AnnotationRow.image_id)
-        .where(in_use, AnnotationRow.on_head)
-    )
+    on_head = select(AnnotationRow.id).where(AnnotationRow.image_id == ImageRow.id, AnnotationRow.on_head)
+    unlabelled = _count(session, in_use & ~ImageRow.negative & ~on_head.exists())
     version = last_version(session, project_id)
     report = last_import(session, project_id)
     return DatasetSummary(
         images=images,
         left_out=_count(session, (ImageRow.project_id == project_id) & ImageRow.left_out.is_(True)),
-        unlabelled=images - (labelled or 0),
+        unlabelled=unlabelled,
         classes=classes(session, project_id),
         splits={split: splits.get(split, 0) for split in SPLITS},
         splits_of_set=report is not None and report.splits_of_set,
@@ -57,24 +54,42 @@ def summary(session: Session, project_id: str) -> DatasetSummary:
     )
 
 
+def has_images(session: Session, project_id: str) -> bool:
+    """Whether a project holds images, left out or not."""
+    query = select(ImageRow.id).where(ImageRow.project_id == project_id).limit(1)
+    return session.scalars(query).first() is not None
+
+
 def classes(session: Session, project_id: str) -> tuple[ClassInfo, ...]:
     """List the classes by position, with the number of images on the head that carry each."""
     counts = (
-        select(AnnotationRow.class_id, func.count(AnnotationRow.image_id.distinct()).label("images"))
+        select(
+            AnnotationRow.class_id,
+            func.count(AnnotationRow.image_id.distinct()).label("images"),
+            func.count().label("objects"),
+        )
         .join(ImageRow, ImageRow.id == AnnotationRow.image_id)
         .where(ImageRow.project_id == project_id, ImageRow.left_out.is_(False), AnnotationRow.on_head)
         .group_by(AnnotationRow.class_id)
         .subquery()
     )
     query = (
-        select(ClassRow, func.coalesce(counts.c.images, 0))
+        select(ClassRow, func.coalesce(counts.c.images, 0), func.coalesce(counts.c.objects, 0))
         .outerjoin(counts, counts.c.class_id == ClassRow.id)
         .where(ClassRow.project_id == project_id, ClassRow.deleted_at.is_(None))
         .order_by(ClassRow.position)
     )
     return tuple(
-        ClassInfo(id=row.id, name=row.name, position=row.position, images=count)
-        for row, count in session.execute(query)
+        ClassInfo(
+            id=row.id,
+            name=row.name,
+            position=row.position,
+            images=images,
+            objects=objects,
+            points=tuple(row.points or ()),
+            skeleton=tuple((one, other) for one, other in row.skeleton or ()),
+        )
+        for row, images, objects in session.execute(query)
     )
 
 
@@ -160,7 +175,7 @@ def _condition(project_id: str, chosen: ImageFilter) -> ColumnElement[bool]:
         parts.append(ImageRow.id.in_(chosen.image_ids))
     label = select(AnnotationRow.id).where(AnnotationRow.image_id == ImageRow.id, AnnotationRow.on_head)
     if chosen.unlabelled:
-        parts.append(~label.exists())
+        parts.append(~label.exists() & ~ImageRow.negative)
     if chosen.class_ids:
         parts.append(label.where(AnnotationRow.class_id.in_(chosen.class_ids)).exists())
     condition = parts[0]
@@ -175,7 +190,7 @@ def _items(session: Session, rows: Sequence[ImageRow]) -> tuple[ImageItem, ...]:
         AnnotationRow.image_id.in_([row.id for row in rows]), AnnotationRow.on_head
     )
     for label in session.scalars(found.order_by(AnnotationRow.id)):
-        item = LabelItem(id=label.id, class_id=label.class_id, **(label.geometry or {}))
+        item = LabelItem(id=label.id, class_id=label.class_id or "", **(label.geometry or {}))
         labels[label.image_id].append(item)
     return tuple(
         ImageItem(
@@ -188,6 +203,7 @@ def _items(session: Session, rows: Sequence[ImageRow]) -> tuple[ImageItem, ...]:
             labels=tuple(labels[row.id]),
             left_out=row.left_out,
             revision=row.revision,
+            negative=row.negative,
         )
         for row in rows
     )

@@ -4,38 +4,48 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from engine.contracts.datasets import LabelKind
 from engine.datasets.account import Account
 from engine.datasets.archive import Source
 from engine.datasets.commit import Mode
 from engine.datasets.edits import CLASS_NAME_LENGTH
-from engine.datasets.formats.base import DatasetFormat, ImageLabels, LabelIssue, SourceView
-from engine.datasets.formats.registry import get_format, recognise
+from engine.datasets.formats.base import LabelIssue, Reading, ReadOptions, Recognition, SourceView
+from engine.datasets.formats.registry import Found, get_format, recognise
+from engine.datasets.labels import ClassHead, ImageLabels
 from engine.datasets.staging import listed_files, staged_files
 from engine.errors import InputError, LimitError, QuestionError
 from engine.settings import Limits
 
-MINIMUM_CLASSES = 2
+MINIMUM_CLASSES: Mapping[LabelKind, int] = {"class": 2, "none": 0}
+"""How many classes a labelled set has at least; of the others, one."""
 SHOWN_CLASSES = 5  # names in a sentence
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a person asked for; from the job's payload."""
+    """What a person asked for; from the job's payload.
+
+    ``tasks`` says which task learns which kind of label; ``task`` is None when nobody has chosen one.
+    """
 
     paths: tuple[tuple[str, Path], ...]
     name: str
     project_id: str
-    task: str
-    labels: LabelKind
+    task: str | None
+    tasks: Mapping[LabelKind, str]
     format: str | None = None
+    schema: str = ""
     mode: Mode = "new"
     accept_skips: bool = False
     merge_classes: bool = False
+    swap_boxes: bool = False
+    rescale: bool = False
+    void: Literal["", "class", "ignore"] = ""
+    channels: str = ""
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> Order:
@@ -48,13 +58,24 @@ class Order:
             paths=(listed_files(source) if staged else ()) or ((name or source.name, source),),
             name=name or source.name,
             project_id=payload["project_id"],
-            task=payload["task"],
-            labels=payload["labels"],
+            task=payload.get("task") or None,
+            tasks=payload["tasks"],
             format=payload.get("format") or None,
+            schema=payload.get("schema") or "",
             mode=payload.get("mode") or "new",
-            accept_skips=bool(payload.get("accept_skips")),
-            merge_classes=bool(payload.get("merge_classes")),
+            void=payload.get("void") or "",
+            channels=payload.get("channels") or "",
+            **{name: bool(payload.get(name)) for name in YES_OR_NO},
         )
+
+    @property
+    def kind(self) -> LabelKind | None:
+        """The kind of label that the chosen task learns; None when no task is chosen."""
+        found = [kind for kind, task in self.tasks.items() if task == self.task]
+        return found[0] if found else None
+
+
+YES_OR_NO = ("accept_skips", "merge_classes", "swap_boxes", "rescale")
 
 
 @dataclass(frozen=True)
@@ -67,52 +88,126 @@ class Known:
 
 @dataclass(frozen=True)
 class Understood:
-    """A source with the format that it is read as, why, and what was read."""
+    """A source with the format and kind of label that it is read as, why, and what was read."""
 
     source: Source
-    format: DatasetFormat
-    reason: str
+    found: Found
+    kind: LabelKind
+    task: str
+    reading: Reading
     rows: Sequence[ImageLabels]
     account: Account
+    heads: list[ClassHead] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def reason(self) -> str:
+        """Why it is read so, for a person."""
+        return self.found.recognition.reason
 
 
-def understand(source: Source, order: Order, known: Known, limits: Limits) -> Understood:
+def understand(
+    source: Source, order: Order, known: Known, limits: Limits, scratch: Path
+) -> Understood:
     """Recognise the format of a source and read its labels.
+
+    ``scratch`` is a folder for what a format must unpack; it stays as long as the pictures are read.
 
     Raises ``QuestionError`` when a person must decide, other ``InputError`` when it cannot be used.
     """
-    chosen, reason = _choose_format(source, order)
+    found, kind, notes = choose(source, order)
     account = Account()
-    rows = _read_rows(source, chosen, account, limits)
+    options = ReadOptions(kind, order.schema, order.merge_classes, order.swap_boxes)
+    _ask_schema(found.recognition, kind, order)
+    if found.format.expand is not None:
+        inside = found.format.expand(found.view, scratch)
+        source = replace(source, members=(*source.members, *inside))
+        found = replace(found, view=SourceView(source, found.view.opened, found.view.kept))
+    reading = found.format.read(found.view, options)
+    rows = _read_rows(source, reading, account, limits)
     rows = _merge_classes(rows, known.names, order.merge_classes)
-    _refuse_too_few(rows, known.names, chosen, order)
-    return Understood(source, chosen, reason, rows, account)
+    _refuse_too_few(rows, reading, known.names, found, order, kind)
+    task = order.task or order.tasks[kind]
+    notes = [*reading.notes, *notes]
+    return Understood(source, found, kind, task, reading, rows, account, list(reading.classes), notes)
 
 
-def _choose_format(source: Source, order: Order) -> tuple[DatasetFormat, str]:
+def choose(source: Source, order: Order) -> tuple[Found, LabelKind, list[str]]:
+    """Choose format and kind of label, and say what else the source could be.
+
+    Raises ``InputError`` when it holds no pictures, or not what was asked for.
+    """
+    wanted = order.kind
+    if order.format is not None and wanted is not None:
+        chosen = get_format(order.format, wanted)
+        view = SourceView(source)
+        known = chosen.recognise(view)
+        recognition = replace(known, reason=f"{known.reason} (chosen by hand)") if known else None
+        found = Found(chosen, recognition or Recognition("chosen by hand", (wanted,)), view)
+        return found, wanted, []
+    all_found = [one for one in recognise(source, order.kind) if order.format in (None, one.format.name)]
+    if not all_found:
+        raise nothing_found(source, order)
+    best = all_found[0]
+    kinds = [kind for kind in best.recognition.kinds if kind in order.tasks]
+    kind: LabelKind = wanted or (kinds[0] if kinds else next(iter(order.tasks)))
+    others = _others(all_found, kind, order)
+    notes = [f"It could also be taken as {', '.join(others)}."] if others else []
+    return best, kind, notes
+
+
+def _others(found: Sequence[Found], kind: LabelKind, order: Order) -> list[str]:
+    if order.task is not None:
+        return []
+    names = [
+        f"{order.tasks[other]} ({one.format.title})"
+        for one in found
+        for other in one.recognition.kinds
+        if other in order.tasks and other != kind
+    ]
+    return list(dict.fromkeys(names))
+
+
+def nothing_found(source: Source, order: Order) -> InputError:
+    """Say why a source cannot be used as what was asked for."""
     if not source.images:
         skipped = f" The first that was not taken: {': '.join(source.skipped[0])}." if source.skipped else ""
-        raise InputError(
+        return InputError(
             f"There are no pictures in “{source.name}”.{skipped}",
-            "JPEG, PNG, BMP, WEBP, TIFF and GIF are read.",
+            "JPEG, PNG, BMP, WEBP, TIFF, HEIC and GIF are read.",
         )
-    if order.format is not None:
-        return get_format(order.format, order.labels), "chosen by hand"
-    guess = recognise(source, order.labels)[0]
-    return get_format(guess.format, order.labels), guess.reason
+    what = f"the format “{order.format}”" if order.format else f"the task “{order.task}”"
+    return InputError(
+        f"“{source.name}” does not look like a set for {what}.",
+        "Leave the choice open to see what it looks like.",
+    )
 
 
-def _read_rows(source: Source, chosen: DatasetFormat, account: Account, limits: Limits) -> list[ImageLabels]:
+def _ask_schema(recognition: Recognition, kind: LabelKind, order: Order) -> None:
+    """Ask which sort of keypoints, where the set has several."""
+    names = [schema.name for schema in recognition.schemas]
+    if kind != "points" or len(names) < 2 or order.schema in names:
+        return
+    listed = "; ".join(f"“{one.name}”: {one.points} points" for one in recognition.schemas)
+    raise QuestionError(
+        f"The set has {len(names)} sorts of keypoints: {listed}.",
+        "Choose one; the others go into projects of their own.",
+        flag="--schema",
+        choices=tuple(names),
+    )
+
+
+def _read_rows(source: Source, reading: Reading, account: Account, limits: Limits) -> list[ImageLabels]:
     """Read all rows, counting what is no image's; refuse overlong and too many class names."""
     rows: list[ImageLabels] = []
-    names: set[str] = set()
+    names = {head.name for head in reading.classes}
     for path, reason in source.skipped:
         account.skip_image(path, reason)
-    for row in chosen.read(SourceView(source)):
+    for row in reading.rows:
         if isinstance(row, LabelIssue):
             account.label_issue(row.issue)
             continue
-        names.update(row.labels)
+        names.update(row.names)
         if len(names) > limits.classes:
             raise LimitError(f"The set has more than {limits.classes:,} classes.")
         rows.append(row)
@@ -130,7 +225,7 @@ def _merge_classes(rows: Sequence[ImageLabels], known: Sequence[str], confirmed:
 
     A name that the project has (``known``) stays as it is; others become the most frequent.
     """
-    counts = Counter(name for row in rows for name in row.labels)
+    counts = Counter(label.name for row in rows for label in row.labels if label.name)
     groups: dict[str, list[str]] = defaultdict(list)
     for name in (*known, *sorted(counts.keys() - set(known), key=lambda name: (-counts[name], name))):
         groups[name.casefold()].append(name)
@@ -143,27 +238,45 @@ def _merge_classes(rows: Sequence[ImageLabels], known: Sequence[str], confirmed:
             "Merge them, or rename them in the set.",
             flag="--merge-classes",
         )
-    return [_renamed(row, into) for row in rows]
+    return [_renamed(row, into) for row in rows] if into else list(rows)
 
 
-def _renamed(row: ImageLabels, into: dict[str, str]) -> ImageLabels:
-    old = row.labels[0] if row.labels else None
-    if old not in into:
+def _renamed(row: ImageLabels, into: Mapping[str, str]) -> ImageLabels:
+    if not into.keys() & set(row.names):
         return row
-    repair = f"class “{old}” merged into “{into[old]}”"
-    return replace(row, labels=(into[old],), repairs=(*row.repairs, repair))
+    labels = tuple(
+        replace(
+            label,
+            name=into[label.name],
+            repairs=(*label.repairs, f"class “{label.name}” merged into “{into[label.name]}”"),
+        )
+        if label.name in into
+        else label
+        for label in row.labels
+    )
+    return replace(row, labels=labels)
 
 
 def _refuse_too_few(
-    rows: Sequence[ImageLabels], known: Sequence[str], chosen: DatasetFormat, order: Order
+    rows: Sequence[ImageLabels],
+    reading: Reading,
+    known: Sequence[str],
+    found: Found,
+    order: Order,
+    kind: LabelKind,
 ) -> None:
-    """Refuse a labelled set of fewer than two classes, together with those of the project."""
-    if chosen.labels == "none":
+    """Refuse a labelled set of fewer classes than its kind needs, together with those of the project."""
+    if "none" in found.format.carries or any(row.masks for row in rows):
         return
-    names = {*known, *(name for row in rows for name in row.labels)}
-    if len(names) < MINIMUM_CLASSES:
-        found = f"only one class, “{next(iter(names))}”" if names else "no class"
-        raise InputError(
-            f"“{order.name}” holds {found}; two are needed to tell apart.",
-            "Put the pictures of each class into a folder of its own, or list them in a CSV table.",
-        )
+    names = {*known, *(head.name for head in reading.classes), *(name for row in rows for name in row.names)}
+    least = MINIMUM_CLASSES.get(kind, 1)
+    if len(names - {""}) >= least:
+        return
+    count = f"only one class, “{next(iter(names))}”" if names else "no class"
+    needed = "two are needed to tell apart" if least > 1 else "one is needed"
+    raise InputError(
+        f"“{order.name}” holds {count}; {needed}.",
+        "Put the pictures of each class into a folder of its own, or list them in a CSV table."
+        if kind == "class"
+        else "Label something first, or import the pictures alone.",
+    )

@@ -47,6 +47,8 @@ class JobKind:
 
 KINDS: tuple[JobKind, ...] = (
     JobKind("import", "light", "engine.datasets.importer:run", "The import", memory=2 * GIB),
+    JobKind("recognise", "light", "engine.datasets.offers:run", "The look at the set", memory=2 * GIB),
+    JobKind("export-set", "light", "engine.datasets.exporter:run", "The export of the set", memory=2 * GIB),
     JobKind("train", "heavy", "engine.training.run:run", "The training"),
     JobKind("export", "light", "engine.export.job:run", "The export"),
     JobKind("serve", "serving", "engine.serving.server:run", "The prediction process", retries=0),

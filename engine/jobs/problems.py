@@ -32,8 +32,9 @@ def problem_of(error: Exception, kind: JobKind) -> Problem:
     """Say for a person what an error of a job means and what to do about it."""
     if isinstance(error, LensmithError):
         flag = error.flag if isinstance(error, QuestionError | HubError) else ""
+        choices = error.choices if isinstance(error, QuestionError) else ()
         given = isinstance(error, InputError)
-        return Problem(message=error.message, hint=error.hint, flag=flag, of_input=given)
+        return Problem(message=error.message, hint=error.hint, flag=flag, choices=choices, of_input=given)
     if isinstance(error, MemoryError):
         return Problem(
             message=f"{kind.title} needed more memory than there is.",

@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -79,6 +79,26 @@ class BlobStore:
         if not self.holds(digest, len(content)):
             write_atomic(self.path(digest), content, sync=sync)
         return digest
+
+    def put_stream(self, content: Iterable[bytes]) -> str:
+        """Store what comes in parts and return its digest; never held in memory whole."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        beside = self.root / f".{secrets.token_hex(8)}.part"
+        digest = hashlib.sha256()
+        try:
+            with beside.open("wb") as handle:
+                for part in content:
+                    digest.update(part)
+                    handle.write(part)
+                handle.flush()
+                os.fsync(handle.fileno())
+            target = self.path(digest.hexdigest())
+            target.parent.mkdir(parents=True, exist_ok=True)
+            beside.replace(target)
+            sync_folder(target.parent)
+        finally:
+            beside.unlink(missing_ok=True)
+        return digest.hexdigest()
 
     def holds(self, sha256: str, size: int) -> bool:
         """Whether the file with this digest is stored with its ``size`` bytes.

@@ -33,21 +33,27 @@ class TaskSpec:
     """One task. ``metrics[0]`` is the headline; ``monitor`` picks the best checkpoint.
 
     ``labels`` says for people what is learnt, ``label_kind`` which dataset formats can bring it.
-    ``libraries`` are those whose backbones it can build.
+    ``libraries`` are those whose backbones it can build. Without a ``learner`` its sets can be taken in,
+    looked at, versioned and exported, and training says that it is not there yet.
     """
 
     name: str
     title: str
     labels: str
     label_kind: LabelKind
-    config: type[TrainingConfig]
-    metrics: tuple[MetricSpec, ...]
-    monitor: str
-    presets: Mapping[str, Mapping[str, Any]]
-    learner: str
-    report: str
+    config: type[TrainingConfig] = TrainingConfig
+    metrics: tuple[MetricSpec, ...] = ()
+    monitor: str = ""
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    learner: str = ""
+    report: str = ""
     minimum_classes: int = 2
     libraries: tuple[Library, ...] = ("timm",)
+
+    @property
+    def trains(self) -> bool:
+        """Whether a model can be trained for it."""
+        return bool(self.learner)
 
 
 @dataclass(frozen=True)

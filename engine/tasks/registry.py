@@ -5,11 +5,20 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from engine.contracts.datasets import LabelKind
 from engine.errors import InputError
 from engine.tasks.base import TaskSpec
 from engine.tasks.classification.spec import SPEC as CLASSIFICATION
+from engine.tasks.detection.spec import SPEC as DETECTION
+from engine.tasks.instance.spec import SPEC as INSTANCE
+from engine.tasks.keypoints.spec import SPEC as KEYPOINTS
+from engine.tasks.localization.spec import SPEC as LOCALIZATION
+from engine.tasks.semantic.spec import SPEC as SEMANTIC
+from engine.tasks.tagging.spec import SPEC as TAGGING
 
-TASKS: tuple[TaskSpec, ...] = (CLASSIFICATION,)
+TASKS: tuple[TaskSpec, ...] = (
+    CLASSIFICATION, TAGGING, LOCALIZATION, DETECTION, SEMANTIC, INSTANCE, KEYPOINTS,
+)  # fmt: skip
 DEFAULT_TASK = TASKS[0].name
 """What is meant when nobody names a task."""
 
@@ -21,6 +30,11 @@ def get_task(name: str) -> TaskSpec:
             return spec
     known = ", ".join(spec.name for spec in TASKS)
     raise InputError(f"There is no task called “{name}”.", f"Choose one of: {known}.")
+
+
+def tasks_by_labels() -> dict[LabelKind, str]:
+    """Return which task learns which kind of label."""
+    return {spec.label_kind: spec.name for spec in TASKS}
 
 
 def load_dotted(name: str) -> Any:

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Literal, get_args
 
-from engine.contracts.datasets import ImportIssue, LabelKind, Split
-from engine.datasets.archive import Member, Source
+from engine.contracts.datasets import ImportIssue, LabelKind, LabelSchema, Outcome, Split
+from engine.datasets.archive import Member, Source, reading
+from engine.datasets.labels import ClassHead, ImageLabels, MaskValues
+from engine.errors import InputError, LimitError
+from engine.settings import Limits
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
@@ -27,22 +32,10 @@ SPLIT_NAMES: dict[str, Split] = {
     "testing": "test",
     "tst": "test",
 }
-
-
-@dataclass(frozen=True)
-class ImageLabels:
-    """One image of a set with the names of its classes; no names: it carries no label.
-
-    ``file`` and ``line`` say where the labels stand, when that is not the image itself. ``repairs``
-    are reasons, one for each label that was put right while reading.
-    """
-
-    path: str
-    labels: tuple[str, ...] = ()
-    split: Split | None = None
-    file: str = ""
-    line: int | None = None
-    repairs: tuple[str, ...] = ()
+HEAD_BYTES = 64 * 1024
+"""What is looked at to tell what a file is."""
+SMALL_FILE_BYTES = 64 * 2**20
+"""Label files that are read whole (one per image, lists, headers)."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +48,70 @@ class LabelIssue:
 Row = ImageLabels | LabelIssue
 
 
+def skipped(file: str, line: int | None, reason: str) -> LabelIssue:
+    """Say that one label is not used."""
+    return LabelIssue(ImportIssue(file=file, line=line, outcome=Outcome.SKIPPED, reason=reason))
+
+
+def repaired(file: str, line: int | None, reason: str) -> LabelIssue:
+    """Say that one label was merged into another row."""
+    return LabelIssue(ImportIssue(file=file, line=line, outcome=Outcome.REPAIRED, reason=reason))
+
+
 @dataclass(frozen=True)
 class Recognition:
-    """Why a source looks like a format, in words, with what it seems to hold."""
+    """Why a source looks like a format, in words, with what it seems to hold.
+
+    ``kinds`` are the kinds of label that it holds, the one that most people would want first.
+    ``schemas`` are the sorts of keypoints, when they have different points.
+    """
 
     reason: str
+    kinds: tuple[LabelKind, ...]
     classes: tuple[str, ...] = ()
     images: int = 0
+    schemas: tuple[LabelSchema, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a person decided about reading; a reader heeds what concerns it.
+
+    ``kind``: what the labels are for. ``schema``: name of the sort of keypoints. ``merge_classes``:
+    classes listed twice are one. ``swap_boxes``: corners that stand the wrong way round are exchanged.
+    """
+
+    kind: LabelKind
+    schema: str = ""
+    merge_classes: bool = False
+    swap_boxes: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A source being read: the rows, lazily, and what is known before the first.
+
+    ``classes`` stand in the set's own order, those without a label too; a class that only a row names
+    needs no entry. ``notes`` are sentences for the report.
+    """
+
+    rows: Iterable[Row]
+    classes: tuple[ClassHead, ...] = ()
+    mask_values: MaskValues = field(default_factory=MaskValues)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class SourceView:
-    """A source as formats see it, with an index of its images."""
+    """A source as one format sees it, with an index of its files.
+
+    ``opened`` collects the paths that were read as labels, ``kept`` what a format wants to keep between
+    recognising and reading, by a name of its own.
+    """
 
     source: Source
+    opened: set[str] = field(default_factory=set, compare=False)
+    kept: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @cached_property
     def images(self) -> tuple[Member, ...]:
@@ -76,31 +119,100 @@ class SourceView:
         return tuple(sorted(self.source.images, key=lambda member: member.path))
 
     @cached_property
+    def by_path(self) -> dict[str, Member]:
+        """All files by path."""
+        return {member.path: member for member in self.source.members}
+
+    @cached_property
     def resolve(self) -> ImageIndex:
         """Look-up of images by the names that label files use."""
         return ImageIndex(member.path for member in self.images)
+
+    def named(self, *suffixes: str) -> tuple[Member, ...]:
+        """Return the files with one of these endings (lower case), in path order."""
+        found = (member for member in self.source.members if member.path.lower().endswith(suffixes))
+        return tuple(sorted(found, key=lambda member: member.path))
+
+    def open(self, member: Member) -> AbstractContextManager[BinaryIO]:
+        """Open a label file for streaming; raises ``LimitError`` above the largest size."""
+        if member.size > Limits().label_file_bytes:
+            raise LimitError(f"“{member.path}” is larger than {Limits().label_file_bytes >> 30} GiB.")
+        self.opened.add(member.path)
+        return reading(member)
+
+    def head(self, member: Member) -> bytes:
+        """Return the start of a file; looking at it does not count as reading it."""
+        with reading(member) as stream:
+            return stream.read(HEAD_BYTES)
+
+    def content(self, member: Member) -> bytes:
+        """Return a whole small label file; raises ``LimitError`` when it is not small."""
+        with self.open(member) as stream:
+            found = stream.read(SMALL_FILE_BYTES + 1)
+        if len(found) > SMALL_FILE_BYTES:
+            raise LimitError(f"“{member.path}” is larger than {SMALL_FILE_BYTES >> 20} MiB.")
+        return found
+
+    def text(self, member: Member) -> str:
+        """Return a small label file as text (UTF-8, with or without a mark, or UTF-16 with one).
+
+        Raises ``InputError`` when it is in another encoding.
+        """
+        content = self.content(member)
+        encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError as error:
+            raise InputError(f"“{member.path}” is no text in UTF-8.", "Save it in UTF-8.") from error
+
+
+@dataclass(frozen=True)
+class ExportSet:
+    """What a writer gets: rows in px of the upright image, each with its file and its true ``size``.
+
+    ``classes`` in order; every name in a label is among them.
+    """
+
+    kind: LabelKind
+    classes: tuple[ClassHead, ...]
+    rows: Iterable[tuple[ImageLabels, Path]]
+
+
+Feature = Literal[
+    "splits",
+    "negatives",  # nothing is on it, told apart from: not labelled
+    "outlines",  # polygons as polygons
+    "runs",  # masks of any shape, pixel by pixel
+    "boxes",  # a box of its own, besides mask or points
+    "visibility",  # of points
+    "ignored",
+    "attributes",
+    "skeleton",
+    "classes",  # their order, and those without a label
+]
+"""Something about a set that a format can carry or loses."""
+ALL_FEATURES: frozenset[Feature] = frozenset(get_args(Feature))
 
 
 @dataclass(frozen=True)
 class DatasetFormat:
     """One format: a name for the command line, a title for people, and its three functions.
 
-    ``recognise`` returns None when the source is something else. ``read`` may raise ``InputError``
-    when the source would teach wrong labels. ``write`` gets images with the files to copy. ``labels``
-    is the kind of label that the format carries; which tasks learn that kind, it does not know.
+    ``carries`` are the kinds of label that it can hold; which tasks learn them, it does not know.
+    ``recognise`` returns None when the source is something else. ``read`` may raise ``InputError`` when
+    the source would teach wrong labels. ``write`` makes a set that ``read`` gives back, but for what is
+    not in ``keeps``. ``expand`` lists pictures that lie inside larger files, as members of their own; what
+    must be unpacked for that goes into the given folder and stays there until the import ends.
     """
 
     name: str
     title: str
-    labels: LabelKind
+    carries: frozenset[LabelKind]
     recognise: Callable[[SourceView], Recognition | None]
-    read: Callable[[SourceView], Iterator[Row]]
-    write: Callable[[Iterable[tuple[ImageLabels, Path]], Path], None] | None = None
-    label_suffixes: tuple[str, ...] = ()
-
-    def is_label_file(self, path: str) -> bool:
-        """Whether a file may hold labels of this format."""
-        return path.lower().endswith(self.label_suffixes)
+    read: Callable[[SourceView, ReadOptions], Reading]
+    write: Callable[[ExportSet, Path], None] | None = None
+    keeps: frozenset[Feature] = frozenset()
+    expand: Callable[[SourceView, Path], tuple[Member, ...]] | None = None
 
 
 class ImageIndex:
@@ -108,11 +220,13 @@ class ImageIndex:
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._by_name: dict[str, list[list[str]]] = defaultdict(list)
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
         self._paths: set[str] = set()
         for path in paths:
             parts = path.split("/")
             self._paths.add(path)
             self._by_name[parts[-1]].append(parts)
+            self._by_stem[PurePosixPath(path).stem].append(path)
 
     def __call__(self, name: str) -> str:
         """Return the one path that ``name`` means; raises ``LookupError`` with the reason.
@@ -138,6 +252,10 @@ class ImageIndex:
         if len(best) > 1:
             raise LookupError(f"{len(best)} images of this name are in the source; give the whole path")
         return "/".join(best[0])
+
+    def of_stem(self, stem: str) -> tuple[str, ...]:
+        """Return all images whose file name without its ending is ``stem``."""
+        return tuple(self._by_stem.get(unicodedata.normalize("NFC", stem), ()))
 
 
 def split_of(name: str) -> Split | None:

@@ -7,9 +7,8 @@ belong to it, as in torchvision's ``ImageFolder``.
 
 from __future__ import annotations
 
-import shutil
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +16,17 @@ from engine.contracts.datasets import Split
 from engine.datasets.archive import clean_path, is_litter
 from engine.datasets.formats.base import (
     DatasetFormat,
-    ImageLabels,
+    ExportSet,
+    Reading,
+    ReadOptions,
     Recognition,
     Row,
     SourceView,
     clean_class,
     split_of,
 )
+from engine.datasets.formats.writing import ImageNames
+from engine.datasets.labels import ImageLabels, Label
 from engine.errors import InputError
 
 SHOWN = 5  # class names in a sentence
@@ -55,36 +58,38 @@ def recognise(view: SourceView) -> Recognition | None:
         return None
     shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
     where = f" under {', '.join(splits)}" if splits else ""
-    return Recognition(f"{len(names)} folders with pictures{where}: {shown}", tuple(names), len(view.images))
+    reason = f"{len(names)} folders with pictures{where}: {shown}"
+    return Recognition(reason, ("class",), tuple(names), len(view.images))
 
 
-def read(view: SourceView) -> Iterator[Row]:
-    """Yield each picture with its class; pictures outside all class folders carry no label.
+def read(view: SourceView, _options: ReadOptions) -> Reading:
+    """Read each picture with its class; pictures outside all class folders carry no label.
 
     Raises ``InputError`` when split folders and others stand side by side.
     """
     layout = _layout(view)
     _refuse_mixture(view, layout)
+    return Reading(_rows(view, layout))
+
+
+def _rows(view: SourceView, layout: _Layout) -> Iterator[Row]:
     for member in view.images:
         name, split = layout.place(member.path)
-        yield ImageLabels(member.path, (name,) if name else (), split)
+        yield ImageLabels(member.path, (Label(name),) if name else (), split)
 
 
-def write(rows: Iterable[tuple[ImageLabels, Path]], folder: Path) -> None:
+def write(out: ExportSet, folder: Path) -> None:
     """Copy images to ``folder/split/class/name``, or ``folder/class/name`` when none has a split.
 
-    An image without a label goes to no class folder. File names are kept; two equal ones in one
-    folder, and class names that are no folder names, raise ``InputError``.
+    An image without a label goes to no class folder. Two equal file names in one folder become two
+    names. Class names that are no folder names raise ``InputError``.
     """
-    for labels, source in rows:
-        names = [*([labels.split] if labels.split else []), *labels.labels[:1]]
+    files = ImageNames(folder, flat=True)
+    for labels, source in out.rows:
+        names = [*([labels.split] if labels.split else []), *labels.names[:1]]
         if not all(_is_folder_name(name) for name in names):
             raise InputError(f"“{names[-1]}” cannot be the name of a folder.", "Export as CSV instead.")
-        target = folder.joinpath(*names, labels.path.rsplit("/", 1)[-1])
-        if target.exists():
-            raise InputError(f"Two images would be written to “{target.name}”.", "Export as CSV instead.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        files.place(labels.path, source, "/".join(names))
 
 
 def _is_folder_name(name: str) -> bool:
@@ -142,8 +147,9 @@ def _below(path: str, layout: _Layout) -> bool:
 FORMAT = DatasetFormat(
     name="class_folders",
     title="Class folders",
-    labels="class",
+    carries=frozenset({"class"}),
     recognise=recognise,
     read=read,
     write=write,
+    keeps=frozenset({"splits"}),
 )

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from engine.datasets.formats.base import DatasetFormat, ImageLabels, Recognition, Row, SourceView
+from engine.datasets.formats.base import DatasetFormat, Reading, ReadOptions, Recognition, SourceView
+from engine.datasets.labels import ImageLabels
 
 
 def recognise(view: SourceView) -> Recognition | None:
     """Recognise any source that holds pictures."""
     if not view.images:
         return None
-    return Recognition(f"{len(view.images):,} pictures without labels", (), len(view.images))
+    return Recognition(f"{len(view.images):,} pictures without labels", ("none",), (), len(view.images))
 
 
-def read(view: SourceView) -> Iterator[Row]:
-    """Yield each picture without a label."""
-    for member in view.images:
-        yield ImageLabels(member.path)
+def read(view: SourceView, _options: ReadOptions) -> Reading:
+    """Read each picture without a label."""
+    return Reading(ImageLabels(member.path) for member in view.images)
 
 
 FORMAT = DatasetFormat(
     name="loose_images",
     title="Pictures without labels",
-    labels="none",
+    carries=frozenset({"none"}),
     recognise=recognise,
     read=read,
 )

@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from engine.contracts.datasets import FormatGuess, LabelKind
 from engine.datasets.archive import Source
-from engine.datasets.formats import class_folders, csv_table, loose_images
-from engine.datasets.formats.base import DatasetFormat, SourceView
+from engine.datasets.formats import class_folders, coco, csv_table, loose_images
+from engine.datasets.formats.base import DatasetFormat, Recognition, SourceView
 from engine.errors import InputError
 
-FORMATS: tuple[DatasetFormat, ...] = (csv_table.FORMAT, class_folders.FORMAT, loose_images.FORMAT)
+FORMATS: tuple[DatasetFormat, ...] = (
+    coco.FORMAT,
+    csv_table.FORMAT,
+    class_folders.FORMAT,
+    loose_images.FORMAT,
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A format that a source could be, why, and the view that has looked into it already."""
+
+    format: DatasetFormat
+    recognition: Recognition
+    view: SourceView
+
+    def guess(self) -> FormatGuess:
+        """Give it as a record for screens."""
+        return FormatGuess(
+            format=self.format.name,
+            title=self.format.title,
+            reason=self.recognition.reason,
+            kinds=self.recognition.kinds,
+            classes=self.recognition.classes,
+            images=self.recognition.images,
+            schemas=self.recognition.schemas,
+        )
 
 
 def formats_for(labels: LabelKind) -> tuple[DatasetFormat, ...]:
     """Return the formats that carry this kind of label, or pictures without any."""
-    return tuple(known for known in FORMATS if known.labels in (labels, "none"))
+    return tuple(known for known in FORMATS if known.carries & {labels, "none"})
 
 
 def get_format(name: str, labels: LabelKind) -> DatasetFormat:
@@ -28,20 +56,16 @@ def get_format(name: str, labels: LabelKind) -> DatasetFormat:
     raise InputError(f"There is no format called “{name}” for this task.", f"Choose one of: {names}.")
 
 
-def recognise(source: Source, labels: LabelKind) -> list[FormatGuess]:
-    """Say which formats with this kind of label the source could be, the most explicit first."""
-    view = SourceView(source)
-    guesses = []
-    for known in formats_for(labels):
-        found = known.recognise(view)
-        if found is not None:
-            guesses.append(
-                FormatGuess(
-                    format=known.name,
-                    title=known.title,
-                    reason=found.reason,
-                    classes=found.classes,
-                    images=found.images,
-                )
-            )
-    return guesses
+def recognise(source: Source, labels: LabelKind | None = None) -> list[Found]:
+    """Say which formats the source could be, the most explicit first.
+
+    With ``labels``, only those that seem to hold this kind, or pictures without any label.
+    """
+    found = []
+    for known in FORMATS:
+        view = SourceView(source)
+        recognition = known.recognise(view)
+        if recognition is None or (labels and not {labels, "none"} & set(recognition.kinds)):
+            continue
+        found.append(Found(known, recognition, view))
+    return found

@@ -1,0 +1,76 @@
+"""Taking a dataset home in a format of other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.api.jobs import Jobs
+from engine.api.projects import find_project
+from engine.contracts.datasets import ExportFormat
+from engine.contracts.files import ServedFile
+from engine.contracts.jobs import JobInfo, JobState
+from engine.datasets.formats.registry import formats_for, get_format
+from engine.datasets.losses import features, losses
+from engine.errors import ConflictError, NotFoundError
+from engine.storage.database import Database
+from engine.tasks.registry import get_task
+
+
+class DatasetExports:
+    """Write a version of a dataset in any format that carries its labels."""
+
+    def __init__(self, database: Database, jobs: Jobs) -> None:
+        self.database = database
+        self.jobs = jobs
+
+    def formats(self, project: str) -> tuple[ExportFormat, ...]:
+        """Return the formats that carry the labels of a project, with what each would lose."""
+        with self.database.read() as session:
+            row = find_project(session, project)
+            kind = get_task(row.task).label_kind
+            present = features(session, row.id, kind)
+        found = [
+            ExportFormat(name=known.name, title=known.title, losses=losses(known, present))
+            for known in formats_for(kind)
+            if known.write is not None
+        ]
+        return tuple(sorted(found, key=lambda one: len(one.losses)))
+
+    def start(
+        self,
+        project: str,
+        format: str,
+        *,
+        version: int | None = None,
+        to: Path | None = None,
+        key: str | None = None,
+    ) -> JobInfo:
+        """Start writing a version (default: the data as they are now, frozen) in a format.
+
+        ``to`` is a folder that does not exist or is empty, or the name of a ZIP; without it, ``file`` gives
+        the ZIP when the job has ended. Raises ``InputError`` when the format does not carry the labels.
+        """
+        with self.database.read() as session:
+            row = find_project(session, project)
+            kind = get_task(row.task).label_kind
+            get_format(format, kind)
+            payload = {
+                "project_id": row.id,
+                "format": format,
+                "kind": kind,
+                "version": version,
+                "to": str(to.expanduser().absolute()) if to else "",
+            }
+            return self.jobs.enqueue("export-set", payload, project=row.id, key=key)
+
+    def file(self, project: str, job: str) -> ServedFile:
+        """Return the ZIP of a finished export; raises ``ConflictError`` before its end."""
+        info = self.jobs.get(job)
+        if info.kind != "export-set" or info.project != project:
+            raise NotFoundError("This export does not exist.", "Export the set again.")
+        if info.state is not JobState.SUCCEEDED or not info.result:
+            raise ConflictError("The export has not ended yet.", "Wait until it has.")
+        path = Path(info.result["path"])
+        if not path.is_file():
+            raise NotFoundError("This export is not on the disk any more.", "Export the set again.")
+        return ServedFile(path=path, media_type="application/zip", name=path.name, etag=job)

@@ -1,0 +1,109 @@
+"""Where labels meet pixels: each row with what became of its picture, placed and fitted to the task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from engine.contracts.datasets import LabelKind
+from engine.datasets import fitting, placing
+from engine.datasets.account import Account
+from engine.datasets.commit import Incoming
+from engine.datasets.formats.base import LabelIssue, Row
+from engine.datasets.intake import Taken
+from engine.datasets.labels import ImageLabels, Label
+from engine.datasets.mask_pictures import MaskPicture
+from engine.datasets.mask_values import Extent, settle
+from engine.datasets.understand import Order, Understood
+from engine.errors import QuestionError
+
+
+def assemble(
+    understood: Understood,
+    order: Order,
+    taken: Mapping[str, Taken],
+    pictures: Mapping[str, MaskPicture | str],
+) -> list[Incoming]:
+    """Settle, place and fit the labels of all pictures that could be read; the rest goes to the account.
+
+    Raises ``QuestionError`` when the set as a whole leaves something open, ``InputError`` when its masks
+    would teach wrong labels.
+    """
+    account = understood.account
+    _ask(understood.rows, taken, order)
+    incoming = []
+    for row in _settled(understood, order, taken, pictures):
+        if isinstance(row, LabelIssue):
+            account.label_issue(row.issue)
+            continue
+        one = taken[row.path]
+        if one.error:
+            account.skip_image(row.path, one.error)
+            _skip(row, row.labels, f"its image “{row.path}”: {one.error}", account)
+            continue
+        incoming.append(_one(row, one, understood.kind, order, account))
+    return incoming
+
+
+def _settled(
+    understood: Understood,
+    order: Order,
+    taken: Mapping[str, Taken],
+    pictures: Mapping[str, MaskPicture | str],
+) -> Iterable[Row]:
+    """Turn mask pictures into labels, where there are any."""
+    rows = understood.rows
+    if not any(row.masks for row in rows):
+        return rows
+    extents = {
+        path: Extent(one.width, one.height, one.orientation)
+        for path, one in taken.items()
+        if not one.error
+    }
+    settled = settle(rows, pictures, extents, understood.reading.mask_values, order.void)
+    understood.notes.extend(settled.notes)
+    known = {head.name for head in understood.heads}
+    understood.heads.extend(head for head in settled.classes if head.name not in known)
+    return settled.rows
+
+
+def _one(row: ImageLabels, taken: Taken, kind: LabelKind, order: Order, account: Account) -> Incoming:
+    if not row.labels:
+        return Incoming(row, taken, ())
+    picture = placing.Picture(taken.width, taken.height, taken.orientation)
+    placed = placing.place(row, picture, swap_boxes=order.swap_boxes, rescale=order.rescale)
+    fitted = fitting.fit(placed.labels, kind, (taken.width, taken.height))
+    for label, reason in (*placed.skipped, *fitted.skipped):
+        _skip(row, (label,), reason, account)
+    # From here on the row's own labels are not needed; a large set would hold them twice.
+    return Incoming(replace(row, labels=()), taken, fitted.labels, fitted.merged)
+
+
+def _skip(row: ImageLabels, labels: Sequence[Label], reason: str, account: Account) -> None:
+    for label in labels:
+        line = label.line if label.line is not None else row.line
+        account.skip_label(label.file or row.file or row.path, line, reason)
+
+
+def _ask(rows: Sequence[ImageLabels], taken: Mapping[str, Taken], order: Order) -> None:
+    """Ask what only a person can know: a consistent mistake may be put right, a single one not."""
+    boxes = [label for row in rows if not order.swap_boxes for label in row.labels if label.box is not None]
+    if boxes and all(map(placing.inverted, boxes)):
+        raise QuestionError(
+            f"In each of the {len(boxes):,} boxes one end stands before its beginning.",
+            "If the corners were written the other way round throughout, exchange them.",
+            flag="--swap-boxes",
+        )
+    if order.rescale or order.accept_skips:
+        return
+    for row in rows:
+        one = taken[row.path]
+        if not one.error and placing.scaled_size(row, placing.Picture(one.width, one.height)):
+            raise QuestionError(
+                f"The labels of “{row.path}” are for {row.size[0]} x {row.size[1]} px"
+                f", but the picture has {one.width} x {one.height}."
+                if row.size
+                else "",
+                "Rescale such labels with their pictures, or skip them (--accept-skips).",
+                flag="--rescale",
+            )

@@ -1,0 +1,324 @@
+"""COCO JSON: boxes, outlines, run lengths and keypoints (cocodataset.org, "Data format").
+
+A file is read three times, streamed: categories, images, annotations. What is kept of an annotation is
+packed at once, so that a file of hundreds of megabytes stays within memory. A picture that no file names
+is not labelled; one that is named and has no annotation has nothing on it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from engine.contracts.datasets import LabelKind, LabelSchema, Split
+from engine.datasets.archive import Member
+from engine.datasets.formats.base import (
+    ALL_FEATURES,
+    DatasetFormat,
+    LabelIssue,
+    Reading,
+    ReadOptions,
+    Recognition,
+    Row,
+    SourceView,
+    clean_class,
+    skipped,
+    split_of,
+)
+from engine.datasets.formats.coco_labels import VOID, Category, label_of
+from engine.datasets.formats.coco_write import LABELLED, write
+from engine.datasets.formats.json_stream import elements
+from engine.datasets.labels import ClassHead, ImageLabels, Label
+from engine.errors import InputError, QuestionError
+
+HEAD = re.compile(rb'"(images|annotations|categories|info|licenses)"\s*:')
+KEPT = "coco"
+SHOWN = 5
+KINDS: tuple[tuple[str, LabelKind], ...] = (
+    ("points", "points"), ("masks", "masks"), ("boxes", "boxes"), ("bare", "tags"), ("masks", "regions"),
+)  # fmt: skip
+"""Which kinds of label a shape serves, the one that most people want first."""
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An entry of ``images``."""
+
+    name: str
+    size: tuple[int, int] | None
+    labelled: bool
+
+
+@dataclass
+class _File:
+    """What one file says; labels by the image's id, in the file's order."""
+
+    path: str
+    split: Split | None
+    categories: dict[int | str, Category]
+    images: dict[int | str, _Image]
+    labels: dict[int | str, list[Label]] = field(default_factory=dict)
+    issues: list[LabelIssue] = field(default_factory=list)
+    found: Counter[str] = field(default_factory=Counter)
+
+
+def recognise(view: SourceView) -> Recognition | None:
+    """Recognise JSON with images and annotations; the kinds are those that occur."""
+    files = _files(view)
+    if not files:
+        return None
+    found = sum((one.found for one in files), Counter[str]())
+    kinds = [kind for word, kind in KINDS if found[word]]
+    names = tuple(head.name for head in _heads(files))
+    images = sum(len(one.images) for one in files)
+    listed = ", ".join(one.path for one in files[:SHOWN])
+    reason = f"{listed}: {images:,} images with {found['all']:,} annotations in {len(names)} classes"
+    return Recognition(reason, tuple(kinds) or ("boxes",), names, images, _schemas(files))
+
+
+def read(view: SourceView, options: ReadOptions) -> Reading:
+    """Read all files whose labels are of the kind that is wanted.
+
+    Raises ``InputError`` when two files describe the same picture, ``QuestionError`` when categories of
+    one name stand for two.
+    """
+    files = _files(view)
+    if not files:
+        raise InputError("There is no COCO JSON in the source.", "It has the keys images and annotations.")
+    _refuse_clashes(files, options)
+    kept = _of_schema(files, options)
+    notes: tuple[str, ...] = ()
+    if kept is not files and (left := sum(one.found["all"] for one in files) - _count(kept)):
+        notes = (f"{left:,} labels belong to other sorts of keypoints.",)
+    return Reading(_rows(view, kept), _heads(kept), notes=notes)
+
+
+def _rows(view: SourceView, files: Sequence[_File]) -> Iterator[Row]:
+    seen: dict[str, str] = {}
+    for one in files:
+        yield from one.issues
+        for image_id, image in one.images.items():
+            labels = tuple(one.labels.pop(image_id, ()))
+            try:
+                path = _find(view, one, image.name)
+            except LookupError as error:
+                reason = f"missing image “{image.name}”: {error}"
+                yield from (skipped(one.path, None, reason) for _ in labels or (None,))
+                continue
+            if path in seen:
+                raise InputError(
+                    f"“{path}” is described twice, in “{seen[path]}” and “{one.path}”.", "Keep one of them."
+                )
+            seen[path] = one.path
+            negative = image.labelled and not labels
+            yield ImageLabels(path, labels, one.split, one.path, negative=negative, size=image.size)
+    yield from (ImageLabels(member.path) for member in view.images if member.path not in seen)
+
+
+def _find(view: SourceView, one: _File, name: str) -> str:
+    """Find a picture: beside the file, by its name in the source, or in the folder of the file's split."""
+    beside = str(PurePosixPath(one.path).parent / name.replace("\\", "/").lstrip("/"))
+    if beside in view.by_path and view.by_path[beside].is_image:
+        return beside
+    try:
+        return view.resolve(name)
+    except LookupError:
+        last = PurePosixPath(name.replace("\\", "/")).name
+        folders = [
+            path
+            for path in view.resolve.of_stem(PurePosixPath(last).stem)
+            if path.endswith(f"/{last}") and one.split in map(split_of, path.split("/")[:-1])
+        ]
+        if one.split is None or len(folders) != 1:
+            raise
+        return folders[0]
+
+
+def _files(view: SourceView) -> list[_File]:
+    """Read all COCO files of a source, once."""
+    if KEPT not in view.kept:
+        members = [member for member in view.named(".json") if HEAD.search(view.head(member))]
+        read_files = (_file(view, member) for member in members)
+        view.kept[KEPT] = [one for one in read_files if one is not None]
+    files: list[_File] = view.kept[KEPT]
+    return files
+
+
+def _file(view: SourceView, member: Member) -> _File | None:
+    images = _images(view, member)
+    if not images:
+        return None
+    categories = _categories(view, member)
+    one = _File(member.path, split_in(member.path), categories, images)
+    ids: set[Any] = set()
+    unknown: Counter[str] = Counter()
+    for entry in elements(view, member, "annotations.item"):
+        if not isinstance(entry, dict) or ("image_id" not in entry and "category_id" not in entry):
+            one.issues.append(skipped(member.path, None, "an annotation without image and category"))
+            continue
+        one.found["all"] += 1
+        image_id, number = _id(entry.get("image_id")), entry.get("id")
+        if image_id not in images:
+            reason = f"annotation {number}: its image {entry.get('image_id')} is not listed"
+            one.issues.append(skipped(member.path, None, reason))
+            continue
+        category = categories.get(_id(entry.get("category_id")))
+        if category is None:
+            unknown[str(entry.get("category_id"))] += 1
+            continue
+        _take(one, entry, image_id, category, ids)
+    if unknown:
+        listed = ", ".join(list(unknown)[:SHOWN])
+        raise InputError(
+            f"“{member.path}” has {sum(unknown.values()):,} annotations with category ids that it does not "
+            f"list: {listed}.",
+            "Add them to its categories.",
+        )
+    return one
+
+
+def _take(one: _File, entry: dict[str, Any], image_id: int | str, category: Category, ids: set[Any]) -> None:
+    """Add the label of one annotation, or the issue that it is."""
+    number = entry.get("id")
+    try:
+        label, kinds = label_of(entry, category)
+    except ValueError as error:
+        one.issues.append(skipped(one.path, None, f"annotation {number}: {error}"))
+        return
+    if isinstance(number, int | str):
+        if number in ids:
+            again = f"annotation id {number} stands twice; it got a number of its own"
+            label = replace(label, repairs=(*label.repairs, again))
+        ids.add(number)
+    one.found.update(kinds)
+    one.labels.setdefault(image_id, []).append(label)
+
+
+def _images(view: SourceView, member: Member) -> dict[int | str, _Image]:
+    images: dict[int | str, _Image] = {}
+    for entry in elements(view, member, "images.item"):
+        if not isinstance(entry, dict) or not isinstance(entry.get("file_name"), str):
+            return {}
+        width, height = entry.get("width"), entry.get("height")
+        size = (width, height) if isinstance(width, int) and isinstance(height, int) else None
+        size = size if size and min(size) > 0 else None
+        image = _Image(entry["file_name"], size, entry.get(LABELLED, True) is not False)
+        number = _id(entry.get("id"))
+        if images.setdefault(number, image) != image:
+            raise InputError(
+                f"“{member.path}” gives the image id {entry.get('id')} to “{images[number].name}” and to "
+                f"“{image.name}”.",
+                "Give each image an id of its own.",
+            )
+    return images
+
+
+def _categories(view: SourceView, member: Member) -> dict[int | str, Category]:
+    found: dict[int | str, Category] = {}
+    for entry in elements(view, member, "categories.item"):
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str | int):
+            raise InputError(f"“{member.path}” lists a category without a name.", "Give each one a name.")
+        found[_id(entry.get("id"))] = Category.of(entry, clean_class(str(entry["name"])))
+    return found
+
+
+def _id(value: Any) -> int | str:
+    """Give an id as it can be compared: some tools write the number as text."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    text = "" if value is None else str(value).strip()
+    return int(text) if re.fullmatch(r"\d{1,18}", text) else text
+
+
+def split_in(path: str) -> Split | None:
+    """Return the split that a label file's name, or else a folder of it, speaks of."""
+    for part in reversed(path.split("/")):
+        stem = part.rsplit(".", 1)[0] if part.endswith(".json") else part
+        words = re.findall(r"[a-z]+", stem.casefold())
+        found = [split for word in words if (split := split_of(word))]
+        if found:
+            return found[-1]
+    return None
+
+
+def _heads(files: Sequence[_File]) -> tuple[ClassHead, ...]:
+    heads: dict[str, ClassHead] = {}
+    for one in files:
+        for category in one.categories.values():
+            if category.name != VOID:
+                heads.setdefault(category.name, category.head)
+    return tuple(heads.values())
+
+
+def _schemas(files: Sequence[_File]) -> tuple[LabelSchema, ...]:
+    """Give the sorts of keypoints: categories that share their points."""
+    sorts: dict[tuple[str, ...], list[str]] = {}
+    for one in files:
+        for category in one.categories.values():
+            if category.points:
+                names = sorts.setdefault(category.points, [])
+                names += [category.name] if category.name not in names else []
+    return tuple(
+        LabelSchema(
+            name=names[0], title=f"{', '.join(names[:3])}: {len(points)} points", points=len(points)
+        )
+        for points, names in sorts.items()
+    )
+
+
+def _of_schema(files: list[_File], options: ReadOptions) -> list[_File]:
+    """Keep the labels of one sort of keypoints, where a person has chosen one."""
+    if options.kind != "points" or not options.schema or len(_schemas(files)) < 2:
+        return files
+    points = {
+        category.points
+        for one in files
+        for category in one.categories.values()
+        if category.name == options.schema
+    }
+    kept = []
+    for one in files:
+        categories = {key: cat for key, cat in one.categories.items() if cat.points in points}
+        names = {category.name for category in categories.values()}
+        labels = {
+            number: chosen
+            for number, own in one.labels.items()
+            if (chosen := [label for label in own if label.name in names])
+        }
+        images = {number: image for number, image in one.images.items() if number in labels}
+        kept.append(replace(one, categories=categories, labels=labels, images=images))
+    return kept
+
+
+def _count(files: Sequence[_File]) -> int:
+    return sum(len(labels) for one in files for labels in one.labels.values())
+
+
+def _refuse_clashes(files: Sequence[_File], options: ReadOptions) -> None:
+    """Ask when two categories of one file have the same name."""
+    for one in files:
+        names = Counter(category.name for category in one.categories.values())
+        doubled = [name for name, count in names.items() if count > 1]
+        if doubled and not options.merge_classes:
+            raise QuestionError(
+                f"“{one.path}” lists several categories called “{doubled[0]}”.",
+                "Merge them, or give them names of their own.",
+                flag="--merge-classes",
+            )
+
+
+FORMAT = DatasetFormat(
+    name="coco",
+    title="COCO JSON",
+    carries=frozenset({"boxes", "masks", "points", "regions", "tags", "box"}),
+    recognise=recognise,
+    read=read,
+    write=write,
+    keeps=ALL_FEATURES,
+)

@@ -1,0 +1,1 @@
+"""The task detection: a class and a box for each object."""

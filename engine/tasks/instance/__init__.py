@@ -1,0 +1,1 @@
+"""The task instance: a class and an outline for each object."""

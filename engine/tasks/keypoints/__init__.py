@@ -1,0 +1,1 @@
+"""The task keypoints: points on each object."""

@@ -1,0 +1,1 @@
+"""The task localization: one class and one box per image."""

@@ -1,0 +1,1 @@
+"""The task tagging: any number of tags per image."""
