@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from engine.datasets.labels import MaskValues
@@ -51,13 +51,15 @@ class Census:
 
 @dataclass(frozen=True)
 class Decision:
-    """``names``: class by value; ``void``: values that do not count; all others are background.
+    """``names``: class by value; ``void``: values that do not count (``said``: by the source itself, and
+    so in masks of objects too); all others are background.
 
     ``soft``: values from 128 on are the one class, whatever they are.
     """
 
     names: Mapping[int, str]
     void: frozenset[int] = frozenset()
+    said: frozenset[int] = frozenset()
     soft: str = ""
     notes: tuple[str, ...] = ()
 
@@ -81,6 +83,10 @@ def decide(census: Census, values: MaskValues, void: Answer = "") -> Decision:
         InputError: values outside the class list; coloured masks without a table of colours; masks
             that were saved with loss.
     """
+    return replace(_decided(census, values, void), said=values.void)
+
+
+def _decided(census: Census, values: MaskValues, void: Answer) -> Decision:
     if census.colored and not values.colors:
         return _one_color(census, values)
     listed, notes = _listed(values)

@@ -17,6 +17,7 @@ from PIL import Image
 
 from engine.datasets import masks
 from engine.datasets.formats.base import Row, skipped
+from engine.datasets.formats.mask_pixels import pixels_of
 from engine.datasets.labels import ClassHead, ImageLabels, Label, MaskFile, MaskValues, Rle
 from engine.datasets.mask_classes import Answer, Census, Decision, decide, is_crowded
 from engine.datasets.mask_pictures import MaskPicture
@@ -146,7 +147,7 @@ def _settled(
     things: list[Label] = []
     empty = len(usable) < len(row.masks)
     for entry in usable:
-        found = _things(entry, named, areas)
+        found = _things(entry, named, areas, decision.said)
         if entry.mask.meaning == "object" and not found:
             empty = True
             yield skipped(entry.mask.path, None, "the mask is empty")
@@ -229,7 +230,7 @@ def _same_shape(width: int, height: int, extent: Extent) -> bool:
 
 def _resized(region: Rle, extent: Extent, turn: int) -> Rle | None:
     """Turn a region and resize it by nearest neighbour; None when nothing of it is left."""
-    pixels: NDArray[np.bool_] = masks.decode(region)
+    pixels: NDArray[np.bool_] = _drawn(region)
     if turn != 1:
         turned = Image.fromarray(pixels.view(np.uint8)).transpose(UPRIGHT[turn])
         pixels = np.asarray(turned).astype(bool)
@@ -253,8 +254,8 @@ def _areas(entry: _Usable, decision: Decision) -> list[Label]:
     ]
 
 
-def _things(entry: _Usable, named: Told, areas: list[Label]) -> list[Label]:
-    """Make a label for each object; takes out of ``named`` what is used."""
+def _things(entry: _Usable, named: Told, areas: list[Label], void: frozenset[int]) -> list[Label]:
+    """Make a label for each object; takes out of ``named`` what is used. ``void`` numbers no object."""
     mask = entry.mask
     if mask.meaning == "classes" or not entry.regions:
         return []
@@ -266,7 +267,8 @@ def _things(entry: _Usable, named: Told, areas: list[Label]) -> list[Label]:
     for value, region in regions:
         label = named.pop((mask.path, value), None)
         if label is None:
-            label = Label(mask.name or _below(region, areas, drawn), file=mask.path)
+            name = "" if value in void else mask.name or _below(region, areas, drawn)
+            label = Label(name, ignored=not name, file=mask.path)
         plain = tuple(pair for pair in label.attributes if pair[0] not in (MASK, VALUE))
         repairs = (*label.repairs, *entry.repairs)
         found.append(replace(label, mask=region, attributes=plain, repairs=repairs))
@@ -277,20 +279,27 @@ def _class_map(areas: list[Label]) -> NDArray[np.int32] | None:
     """Draw the class regions of an image, numbered from 1, into one array (H, W); None without any."""
     drawn = None
     for number, label in enumerate(areas, start=1):
-        if isinstance(label.mask, Rle) and label.name:
-            pixels = masks.decode(label.mask)
+        if isinstance(label.mask, Rle):
+            pixels = _drawn(label.mask)
             drawn = np.zeros(pixels.shape, np.int32) if drawn is None else drawn
             drawn[pixels] = number
     return drawn
 
 
 def _below(region: Rle, areas: list[Label], drawn: NDArray[np.int32] | None) -> str:
-    """Return the class that most of an object's pixels have in the class mask, else ``OBJECT``."""
+    """Return the class that most of an object's pixels have in the class mask, else ``OBJECT``.
+
+    "" when they are void there, as the outlines of objects are in Pascal VOC's masks.
+    """
     if drawn is None:
         return OBJECT
-    votes = np.bincount(drawn[masks.decode(region)], minlength=len(areas) + 1)
+    votes = np.bincount(drawn[_drawn(region)], minlength=len(areas) + 1)
     votes[0] = 0
     return areas[int(votes.argmax()) - 1].name if votes.any() else OBJECT
+
+
+def _drawn(region: Rle) -> NDArray[np.bool_]:
+    return pixels_of(region, region.height, region.width)
 
 
 def _union(regions: list[Rle]) -> Rle:

@@ -275,6 +275,18 @@ def test_numbered_objects_and_the_class_below_them() -> None:
     assert names(settled) == ["cat", "dog"]
 
 
+def test_void_is_no_object() -> None:
+    """As in Pascal VOC, where outlines are 255 in both masks."""
+    row = ImageLabels("a.jpg", masks=(MaskFile("c.png", "classes"), MaskFile("o.png", "objects")))
+    pictures = {"c.png": picture([[1, 255, 255, 0]]), "o.png": picture([[1, 255, 255, 0]])}
+    values = MaskValues({1: "cat"}, void=frozenset({255}))
+    made = images(settle([row], pictures, {"a.jpg": Extent(4, 1)}, values))[0].labels
+    assert [(label.name, label.ignored) for label in made] == [("cat", False), ("", True)] * 2
+    alone = ImageLabels("a.jpg", masks=(MaskFile("o.png", "objects"),))
+    made = images(settle([alone], pictures, {"a.jpg": Extent(4, 1)}, values))[0].labels
+    assert [(label.name, label.ignored) for label in made] == [("object", False), ("", True)]
+
+
 def test_one_object_per_picture() -> None:
     files = (MaskFile("1.png", "object", "cell"), MaskFile("2.png", "object"), MaskFile("3.png", "object"))
     pictures = {
