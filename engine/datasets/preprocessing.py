@@ -16,14 +16,16 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")
-"""What is read. MPO, a JPEG with further pictures behind the first, opens as JPEG."""
+"""What Pillow reads. MPO, a JPEG with further pictures behind the first, opens as JPEG."""
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+"""How a HEIC file names itself; these are read where pillow-heif is installed."""
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 16_384
 ALGORITHM = 1
@@ -62,6 +64,16 @@ DECODER_ERRORS = (
 )
 
 
+TIFF_HEADS = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
+"""How a TIFF begins: its byte order, and whether its places are of 64 bits."""
+TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8}
+TIFF_WORDS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+COLOURS = {2: 3, 5: 4, 6: 3, 8: 3}  # channels of RGB, CMYK, YCbCr and Lab; of all else one
+CHANNEL_TYPES = {(8, 1): "u1", (16, 1): "u2", (16, 2): "i2", (32, 2): "i4", (32, 3): "f4"}
+PACKINGS = (1, 5, 8, 32773, 32946, 50000)  # none, LZW, deflate, PackBits, deflate, Zstandard
+MAX_TAGS, MAX_PIECES, MAX_SAMPLES = 4096, 100_000, 4 * MAX_PIXELS
+
+
 class UnreadableImageError(ValueError):
     """The file is no image that can be read whole; the reason is the message."""
 
@@ -74,6 +86,7 @@ class Preprocessing:
     ``background``. ``crop_pct`` is the share of each side that squash and crop keep. ``background``
     (0 to 255) also lies under transparent pixels. ``low`` and ``high`` are the values that become 0
     and 255 in images of more than 8 bits; None: 0 and 65535 for integers, floats are refused.
+    ``channels``: which channels (from 1) become R, G and B in a TIFF whose channels are no colours.
     """
 
     height: int
@@ -86,6 +99,7 @@ class Preprocessing:
     background: tuple[int, int, int] = (255, 255, 255)
     low: float | None = None
     high: float | None = None
+    channels: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what would only fail later, or not at all."""
@@ -95,10 +109,15 @@ class Preprocessing:
             raise ValueError("crop_pct is a share above 0, height and width are sizes in px")
         if (self.low is None) != (self.high is None):
             raise ValueError("low and high are given together or not at all")
+        if self.channels is not None and (len(self.channels) != 3 or min(self.channels) < 1):
+            raise ValueError("channels are three numbers from 1 on")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; ``from_dict`` gives the same record back."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]
+        values = dataclasses.asdict(self)
+        if self.channels is None:  # as in the records made before there were channels
+            del values["channels"]
+        return json.loads(json.dumps(values))  # type: ignore[no-any-return]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
@@ -120,6 +139,7 @@ def open_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
 
     Raises ``UnreadableImageError`` when it is of no known format or over a limit.
     """
+    image: Image.Image
     try:
         image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
     except FileNotFoundError:
@@ -127,17 +147,54 @@ def open_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImageError(f"more than {MAX_PIXELS // 10**6} million pixels") from error
     except UnidentifiedImageError as error:
-        raise UnreadableImageError("not a JPEG, PNG, BMP, WEBP, TIFF or GIF image") from error
+        image = _open_heic(source, error)
     except DECODER_ERRORS as error:
         raise UnreadableImageError(f"the header is damaged ({error})") from error
-    width, height = image.size
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+    try:
+        _check_size(*image.size)
+    except UnreadableImageError:
         image.close()
+        raise
+    return image
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise UnreadableImageError(
             f"{width} x {height} px is over the limit of {MAX_PIXELS // 10**6} million pixels "
             f"and {MAX_SIDE:,} px a side"
         )
-    return image
+
+
+def _open_heic(source: str | Path | bytes | BinaryIO, unknown: Exception) -> Image.Image:
+    """Open what Pillow alone does not know; raises ``UnreadableImageError`` when it is no HEIC either."""
+    head = _content(source, 12)
+    if head[4:8] != b"ftyp" or head[8:12] not in HEIC_BRANDS:
+        words = "not a JPEG, PNG, BMP, WEBP, TIFF, GIF or HEIC image"
+        words = "a TIFF of a kind that cannot be read" if head[:4] in TIFF_HEADS else words
+        raise UnreadableImageError(words) from unknown
+    try:
+        import pillow_heif  # only now: who has no HEIC pictures does not need it
+    except ImportError as error:
+        raise UnreadableImageError(
+            "a HEIC picture; to read those, install pillow-heif, or save it as JPEG"
+        ) from error
+    opener: Any = pillow_heif.HeifImageFile
+    try:
+        return cast(Image.Image, opener(io.BytesIO(source) if isinstance(source, bytes) else source))
+    except DECODER_ERRORS as error:
+        raise UnreadableImageError(f"the header is damaged ({error})") from error
+
+
+def _content(source: str | Path | bytes | BinaryIO, size: int = -1) -> bytes:
+    """Return the first ``size`` bytes (-1: all) of what ``open_image`` takes."""
+    if isinstance(source, bytes):
+        return source if size < 0 else source[:size]
+    if isinstance(source, (str, Path)):
+        with Path(source).open("rb") as stream:
+            return stream.read(size)
+    source.seek(0)
+    return source.read(size)
 
 
 def orientation(image: Image.Image) -> int:
@@ -189,6 +246,10 @@ def read_rgb(source: str | Path | bytes | BinaryIO, record: Preprocessing) -> Im
 
     Raises ``UnreadableImageError`` with the reason when the file is damaged or not supported.
     """
+    if record.channels is not None and _content(source, 4) in TIFF_HEADS:
+        content = _content(source)
+        if channel_count(content):
+            return channels_to_rgb(read_channels(content, record.channels), record)
     # Of a file with several frames Pillow reads one and keeps the file open, hence the ``with``.
     with open_image(source) as image:
         if image.format in ("JPEG", "MPO"):
@@ -238,19 +299,26 @@ def normalise(pixels: NDArray[np.uint8], record: Preprocessing) -> NDArray[np.fl
     return out
 
 
+def channels_to_rgb(values: NDArray[Any], record: Preprocessing) -> Image.Image:
+    """Turn three channels (H, W, 3) into RGB; raises ``UnreadableImageError`` for floats without a range."""
+    return Image.fromarray(values if values.dtype == np.uint8 else _eight_bits(values, record))
+
+
 def _scale_range(image: Image.Image, record: Preprocessing) -> Image.Image:
+    return Image.fromarray(_eight_bits(np.asarray(image), record)).convert("RGB")
+
+
+def _eight_bits(values: NDArray[Any], record: Preprocessing) -> NDArray[np.uint8]:
     low, high = record.low, record.high
     if low is None or high is None:
-        if image.mode == "F":
+        if values.dtype.kind == "f":
             raise UnreadableImageError("floating-point pixels need a range; this set has none")
         low, high = 0.0, 65535.0
-    values = np.asarray(image)
-    if values.dtype.itemsize == 2:
+    if values.dtype.itemsize == 2 and values.dtype.kind == "u":
         # A table over all 65,536 values: the same result as below, faster and with less memory.
-        eight_bit = _to_eight_bit(np.arange(65536, dtype=np.float32), low, high)[values]
-    else:
-        eight_bit = _to_eight_bit(values.astype(np.float32), low, high)
-    return Image.fromarray(eight_bit).convert("RGB")
+        table = _to_eight_bit(np.arange(65536, dtype=np.float32), low, high)
+        return cast(NDArray[np.uint8], table[values])
+    return _to_eight_bit(values.astype(np.float32), low, high)
 
 
 def _to_eight_bit(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
@@ -276,3 +344,158 @@ def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
     assert made is not None  # only in-place conversion gives None
     return made
+
+
+@dataclass(frozen=True)
+class TiffPage:
+    """One directory of a TIFF: type, count and bytes of each tag, and where the next directory is."""
+
+    order: str
+    tags: dict[int, tuple[int, int, memoryview]]
+    following: int
+
+    def values(self, tag: int, *default: int) -> tuple[int, ...]:
+        """Return the whole numbers of a tag; raises ``ValueError`` when it is of another kind."""
+        if tag not in self.tags:
+            return default
+        kind, count, raw = self.tags[tag]
+        if kind not in TIFF_WORDS:
+            raise ValueError(f"tag {tag} is no number")
+        return struct.unpack(f"{self.order}{count}{TIFF_WORDS[kind]}", raw)
+
+
+def tiff_page(content: bytes, place: int | None = None) -> TiffPage:
+    """Read the directory at ``place`` (None: the first); raises ``UnreadableImageError`` for damage."""
+    order, big = TIFF_HEADS[content[:4]]
+    head, entry, pointer = (
+        f"{order}{letters}" for letters in (("Q", "HHQ8s", "Q") if big else ("H", "HHI4s", "I"))
+    )
+    tags, view = {}, memoryview(content)
+    try:
+        if place is None:
+            (place,) = struct.unpack_from(pointer, content, 8 if big else 4)
+        (number,) = struct.unpack_from(head, content, place)
+        place += struct.calcsize(head)
+        if number > MAX_TAGS:
+            raise ValueError("too many tags")
+        for _ in range(number):
+            tag, kind, count, inline = struct.unpack_from(entry, content, place)
+            length, place = TIFF_SIZES.get(kind, 1) * count, place + struct.calcsize(entry)
+            inside = length <= len(inline)
+            start = place - len(inline) if inside else struct.unpack(pointer, inline)[0]
+            if start + length > len(content):
+                raise ValueError("a tag lies outside of the file")
+            tags[tag] = kind, count, view[start : start + length]
+        return TiffPage(order, tags, *struct.unpack_from(pointer, content, place))
+    except (struct.error, ValueError, OverflowError, IndexError) as error:
+        raise UnreadableImageError(f"the header is damaged ({error})") from error
+
+
+def channel_count(content: bytes) -> int:
+    """Return how many channels a TIFF has when they are no colours with or without alpha; else 0."""
+    if content[:4] not in TIFF_HEADS:
+        return 0
+    try:
+        page = tiff_page(content)
+        count = page.values(277, 1)[0]
+        colours = COLOURS.get(page.values(262, 1)[0], 1)
+        alpha = page.values(338, 0)[0] in (1, 2)
+    except (UnreadableImageError, struct.error, ValueError, IndexError):
+        return 0  # Pillow says what is wrong with it
+    return count if count > colours + alpha else 0
+
+
+def read_channels(content: bytes, channels: tuple[int, int, int]) -> NDArray[Any]:
+    """Read three channels (from 1) of a TIFF, upright: (H, W, 3), with the values that are in the file.
+
+    Raises ``UnreadableImageError`` when it is damaged, too large or packed in a way that is not supported.
+    """
+    page = tiff_page(content)
+    try:
+        values = _Channels(content, page).read(channels)
+        turn = page.values(ORIENTATION_TAG, 1)[0]
+    except UnreadableImageError:
+        raise
+    except DECODER_ERRORS as error:
+        raise UnreadableImageError(f"damaged or cut short ({error})") from error
+    values = values.swapaxes(0, 1) if turn in (5, 6, 7, 8) else values
+    values = values[:, ::-1] if turn in (2, 3, 6, 7) else values
+    return np.ascontiguousarray(values[::-1] if turn in (3, 4, 7, 8) else values)
+
+
+class _Channels:
+    """The strips or tiles of a TIFF with any number of channels (TIFF 6.0, sections 3, 14 and 15)."""
+
+    def __init__(self, content: bytes, page: TiffPage) -> None:
+        self.content, self.page = content, page
+        (self.width,), (self.height,), (self.count,) = page.values(256), page.values(257), page.values(277)
+        _check_size(self.width, self.height)
+        if self.width * self.height * self.count > MAX_SAMPLES:
+            raise UnreadableImageError(f"more than {MAX_SAMPLES // 10**6} million values")
+        sorts = {*zip(page.values(258), page.values(339, *[1] * self.count), strict=True)}
+        self.packing, self.predictor = page.values(259, 1)[0], page.values(317, 1)[0]
+        dtype = CHANNEL_TYPES.get(sorts.pop(), "") if len(sorts) == 1 else ""
+        if (
+            not dtype
+            or self.packing not in PACKINGS
+            or self.predictor not in ((1,) if dtype == "f4" else (1, 2))
+        ):
+            raise UnreadableImageError(f"its {self.count} channels are packed in a way that is not supported")
+        self.dtype, self.stored = np.dtype(dtype), np.dtype(page.order + dtype)
+        self.planar = page.values(284, 1)[0] == 2
+        self.tiled = 322 in page.tags
+        self.wide = page.values(322)[0] if self.tiled else self.width
+        self.high = page.values(323)[0] if self.tiled else min(page.values(278, self.height)[0], self.height)
+        self.places, self.sizes = (
+            page.values(324 if self.tiled else 273),
+            page.values(325 if self.tiled else 279),
+        )
+
+    def read(self, channels: tuple[int, int, int]) -> NDArray[Any]:
+        """Return the channels as (H, W, 3), as they lie in the file."""
+        if max(channels) > self.count:
+            raise UnreadableImageError(
+                f"it has {self.count} channels, and channel {max(channels)} was asked for"
+            )
+        corners = [
+            (top, left)
+            for top in range(0, self.height, self.high)
+            for left in range(0, self.width, self.wide)
+        ]
+        pieces = len(corners) * (self.count if self.planar else 1)
+        if not len(self.places) == len(self.sizes) == pieces <= MAX_PIECES or sum(self.sizes) > len(
+            self.content
+        ):
+            raise ValueError("its pieces do not fit together")
+        made = np.empty((self.height, self.width, 3), self.dtype)
+        for number, (top, left) in enumerate(corners):
+            if self.planar:
+                parts = [self.piece(number + (c - 1) * len(corners), top)[..., 0] for c in channels]
+                values = np.stack(parts, -1)
+            else:
+                values = self.piece(number, top)[..., [c - 1 for c in channels]]
+            target = made[top : top + self.high, left : left + self.wide]
+            target[:] = values[: target.shape[0], : target.shape[1]]
+        return made
+
+    def piece(self, number: int, top: int) -> NDArray[Any]:
+        """Unpack one strip or tile: (rows, columns, channels)."""
+        rows = self.high if self.tiled else min(self.high, self.height - top)
+        deep = 1 if self.planar else self.count
+        raw = self.content[self.places[number] : self.places[number] + self.sizes[number]]
+        if self.packing != 1:
+            # To a packer, rows of any pixels are rows of bytes, as those of a grey picture are.
+            grey = _grey_tiff(raw, rows, self.wide * deep * self.dtype.itemsize, self.packing)
+            with TiffImagePlugin.TiffImageFile(io.BytesIO(grey)) as image:
+                raw = image.tobytes()
+        values = np.frombuffer(raw, self.stored, rows * self.wide * deep).astype(self.dtype)
+        values = values.reshape(rows, self.wide, deep)
+        return np.cumsum(values, axis=1, dtype=self.dtype) if self.predictor == 2 else values
+
+
+def _grey_tiff(raw: bytes, rows: int, columns: int, packing: int) -> bytes:
+    """Return a TIFF of one grey strip of bytes, packed as ``raw`` is."""
+    tags = {256: columns, 257: rows, 258: 8, 259: packing, 262: 1, 273: 8, 277: 1, 278: rows, 279: len(raw)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<I", 8 + len(raw))
+    return head + raw + struct.pack("<H", len(tags)) + entries + bytes(4)
