@@ -9,12 +9,13 @@ import streamlit as st
 from app import state, theme
 from app.components.bars import Bar, bars
 from app.components.formats import count, plain
-from app.components.gallery import MOST_TILES, label_tiles
+from app.components.gallery import MOST_TILES
+from app.components.gallery.labels import label_tiles
 from app.components.import_report import import_card
 from app.components.page import card, live
 from app.components.selection import editable_gallery
 from app.engine_client import client
-from engine.contracts.datasets import SPLITS, DatasetSummary, ImageFilter
+from engine.contracts.datasets import SPLITS, ClassInfo, DatasetSummary, ImageFilter
 
 OUT: Final = "out"
 MOST_CHIPS: Final = 40
@@ -48,7 +49,7 @@ def _browse(project: str, summary: DatasetSummary) -> None:
         edits = st.container(horizontal=True, vertical_alignment="center", width="content", key="edits")
     if found.items:
         token = f"{wanted.model_dump_json()}{view.page}"
-        tiles = label_tiles(found.items, summary.classes)
+        tiles = label_tiles(found.items, summary.classes, overlays=True)
         out = bool(wanted.left_out)
         editable_gallery(project, summary, tiles, key="data", rows=4, token=token, out=out, bar=edits)
     else:
@@ -146,14 +147,17 @@ def _turn() -> None:
 def facts(project: str, summary: DatasetSummary) -> None:
     """Draw the cards at the right: classes, split, import."""
     with card("classes", "Classes"):
+        objects = any(c.objects > c.images for c in summary.classes)
         most = max((c.images for c in summary.classes), default=1) or 1
         bars(
             [
-                Bar(c.name, c.images / most, f"{c.images:,}", theme.class_color(c.position))
+                Bar(c.name, c.images / most, _counts(c, objects), theme.class_color(c.position))
                 for c in summary.classes
             ],
             key="class-bars",
         )
+        if objects:
+            st.caption("images · objects on them")
     with card("split", "Split"):
         parts = (f"{summary.splits.get(s, 0):,} {SPLIT_NAMES[s]}" for s in SPLITS)
         st.markdown(" · ".join(parts))
@@ -169,3 +173,7 @@ def facts(project: str, summary: DatasetSummary) -> None:
     report = client().datasets.import_report(project)
     if report is not None:
         import_card(report)
+
+
+def _counts(found: ClassInfo, objects: bool) -> str:
+    return f"{found.images:,} · {found.objects:,}" if objects else f"{found.images:,}"

@@ -12,7 +12,8 @@ import streamlit as st
 from app import theme
 from app.components.bars import Bar, bars
 from app.components.formats import count, plain
-from app.components.gallery import MOST_TILES, gallery, label_tiles
+from app.components.gallery import MOST_TILES, gallery
+from app.components.gallery.labels import label_tiles
 from app.components.page import card, say
 from app.components.paste import paste_zone
 from app.engine_client import client

@@ -37,30 +37,17 @@ def editable_gallery(
     st.session_state[f"{key}-token"] = now
     chosen = gallery(project, tiles, key=f"{key}-pictures", rows=rows, token=now)
     with bar:
-        _bar(project, summary, len(chosen), key, out)
+        one_class = not any(tile.overlay or len(tile.parts) > 1 for tile in tiles)
+        _bar(project, summary, len(chosen), key, out, one_class=one_class)
 
 
-def _bar(project: str, summary: DatasetSummary, chosen: int, key: str, out: bool) -> None:
+def _bar(project: str, summary: DatasetSummary, chosen: int, key: str, out: bool, *, one_class: bool) -> None:
     if st.session_state.pop(f"{key}-stale", False):
         st.rerun()  # counts elsewhere on the screen changed too
     if message := st.session_state.pop(f"{key}-message", ""):
         st.toast(message)
-    names = {c.id: c.name for c in summary.classes}
-    # Never disabled: a list that is opened just when it becomes enabled would close again.
-    st.selectbox(
-        "Change class",
-        list(names),
-        index=None,
-        key=f"{key}-class",
-        label_visibility="collapsed",
-        width=134,
-        placeholder="Change class",
-        format_func=lambda i: names.get(i, i),
-        accept_new_options=True,
-        help="Choose a class, or type the name of a new one.",
-        on_change=guarded(_change_class),
-        args=(project, key),
-    )
+    if one_class:  # else it would take the place of objects, or of other classes
+        _class_choice(project, summary, key)
     st.button(
         "Take in again" if out else "Leave out",
         key=f"{key}-out",
@@ -78,6 +65,25 @@ def _bar(project: str, summary: DatasetSummary, chosen: int, key: str, out: bool
             on_click=guarded(_undo),
             args=(project, key),
         )
+
+
+def _class_choice(project: str, summary: DatasetSummary, key: str) -> None:
+    names = {c.id: c.name for c in summary.classes}
+    # Never disabled: a list that is opened just when it becomes enabled would close again.
+    st.selectbox(
+        "Change class",
+        list(names),
+        index=None,
+        key=f"{key}-class",
+        label_visibility="collapsed",
+        width=134,
+        placeholder="Change class",
+        format_func=lambda i: names.get(i, i),
+        accept_new_options=True,
+        help="Choose a class, or type the name of a new one.",
+        on_change=guarded(_change_class),
+        args=(project, key),
+    )
 
 
 def _chosen(key: str) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ class Overlays:
         with self.database.read() as session:
             owner = find_project(session, project)
             item, preprocessing = queries.image(session, owner.id, image), owner.preprocessing
-            classes = _classes(session, project)
+            classes = _classes(session, owner.id)
         if size == "thumb":
             # The file itself says its size: how far it was shrunk depends on who made it.
             with Image.open(ensure_thumbnail(self.database.settings, item.sha256, preprocessing)) as thumb:
@@ -47,8 +47,8 @@ class Overlays:
     def legend(self, project: str, image: str) -> Legend:
         """Say which classes are on an image, and where their names belong; raises ``NotFoundError``."""
         with self.database.read() as session:
-            item = queries.image(session, find_project(session, project).id, image)
-            return legend(item, _classes(session, project))
+            owner = find_project(session, project)
+            return legend(queries.image(session, owner.id, image), _classes(session, owner.id))
 
 
 def full_size(width: int, height: int) -> tuple[int, int]:

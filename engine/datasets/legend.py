@@ -36,7 +36,7 @@ def legend(item: ImageItem, classes: Sequence[ClassInfo]) -> Legend:
 
 
 def _corner(label: LabelItem) -> tuple[float, float] | None:
-    """Give the upper left corner (px) of what has a frame; None for areas, which may lie anywhere in theirs."""
+    """Give the upper left corner (px) of a box or of points; an area may lie anywhere in its own."""
     if label.box is not None:
         return label.box[:2]
     labelled = [(x, y) for x, y, visibility in label.points or () if visibility > 0]

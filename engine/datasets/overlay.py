@@ -24,11 +24,14 @@ Color = tuple[int, int, int, int]
 Size = tuple[int, int]
 
 TINT = 102  # of 255: an area covers 40 % of what is below
+EDGE = 2  # px
+NOTHING: Color = (255, 255, 255, 0)
 RIM: Color = (12, 15, 24, 190)
 GREY: Color = (150, 154, 165, 60)
 HATCH: Color = (205, 208, 216, 200)
-TONES = ((0.0, 0.0), (0.02, 0.15), (-0.02, -0.11), (0.04, 0.07), (-0.04, -0.05), (0.0, 0.22))
-"""What hue and lightness (0 to 1) of a class's colour are moved by, object by object in turn."""
+TONES = ((0.0, 0.0), (0.015, 0.2), (-0.015, 0.1), (0.0, 0.28), (0.02, 0.06))
+"""What hue and lightness (0 to 1) of a class's colour are moved by, object by object in turn: dark ones
+become lighter and light ones darker, so that none fades into black or white."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +88,15 @@ def draw(labels: Sequence[LabelItem], classes: Sequence[ClassInfo], size: Size, 
     """Draw labels for an image of ``size`` as a PNG of ``out`` (both width, height in px).
 
     The picture fills ``out`` as the thumbnails do: scaled until nothing stays empty, the rest cut off on
-    both sides. Labels of a class that is not in ``classes`` are not drawn. Raises ``ValueError`` when the
-    run lengths of a mask do not fit ``size``.
+    both sides. Of a class that is not in ``classes``, only what is ignored is drawn. Raises ``ValueError``
+    when the run lengths of a mask do not fit ``size``.
     """
     frame = Frame(size, out)
     line = 2 if max(out) <= 1000 else 3
     known = {c.id: c for c in classes}
-    shown = [label for label in labels if label.class_id in known]
+    shown = [label for label in labels if label.ignored or label.class_id in known]
     colors = _colors(shown, known)
-    image = Image.fromarray(_areas(shown, colors, frame, line - 1))
+    image = Image.fromarray(_areas(shown, colors, frame))
     pen = ImageDraw.Draw(image)
     for label, color in zip(shown, colors, strict=True):
         if label.box is not None and not label.ignored and not _has_area(label):
@@ -101,7 +104,8 @@ def draw(labels: Sequence[LabelItem], classes: Sequence[ClassInfo], size: Size, 
     for label, color in zip(shown, colors, strict=True):
         if label.points is not None:
             tint = HATCH if label.ignored else color
-            _points(pen, label.points, known[label.class_id].skeleton, frame, tint, line)
+            skeleton = known[label.class_id].skeleton if label.class_id in known else ()
+            _points(pen, label.points, skeleton, frame, tint, line)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
@@ -114,9 +118,12 @@ def _has_area(label: LabelItem) -> bool:
 def _colors(labels: Sequence[LabelItem], known: dict[str, ClassInfo]) -> list[Color]:
     """Give each label its colour: the class's own, in other tones for areas and points after the first."""
     seen: dict[str, int] = defaultdict(int)
-    found = []
+    found: list[Color] = []
     for label in labels:
         turn = 0
+        if label.class_id not in known:
+            found.append(HATCH)
+            continue
         if _has_area(label) or label.points is not None:
             turn, seen[label.class_id] = seen[label.class_id], seen[label.class_id] + 1
         found.append(_tone(class_color(known[label.class_id].position), turn))
@@ -127,19 +134,15 @@ def _tone(color: str, turn: int) -> Color:
     red, green, blue = ImageColor.getrgb(color)[:3]
     by_hue, by_light = TONES[turn % len(TONES)]
     hue, light, saturation = rgb_to_hls(red / 255, green / 255, blue / 255)
-    if not turn % len(TONES):
-        return red, green, blue, 255
-    red, green, blue = (
-        round(255 * part)
-        for part in hls_to_rgb((hue + by_hue) % 1.0, min(0.9, max(0.15, light + by_light)), saturation)
-    )
+    if turn % len(TONES):
+        light += by_light if light < 0.5 else -by_light
+        moved = hls_to_rgb((hue + by_hue) % 1.0, light, saturation)
+        red, green, blue = (round(255 * part) for part in moved)
     return red, green, blue, 255
 
 
-def _areas(
-    labels: Sequence[LabelItem], colors: Sequence[Color], frame: Frame, edge: int
-) -> NDArray[np.uint8]:
-    """Draw everything that covers an area: (H, W, 4) with ``edge`` px wide rims."""
+def _areas(labels: Sequence[LabelItem], colors: Sequence[Color], frame: Frame) -> NDArray[np.uint8]:
+    """Draw everything that covers an area, (H, W, 4)."""
     width, height = frame.out
     areas = [
         _Area(label, n, None if label.rle is None else _run_edges(label.rle, frame.size))
@@ -156,10 +159,10 @@ def _areas(
     fills[1:] = [(*colors[area.place][:3], TINT) for area in areas]
     fills[ignored] = GREY
     pixels: NDArray[np.uint8] = fills[owners]
-    rims = _rims(owners, edge)
+    rims = _rims(owners, EDGE)
     pixels[..., 3][rims & ~ignored[owners]] = 255
     if ignored.any():
-        hatched = (np.arange(width) + np.arange(height)[:, None]) % (5 * (edge + 1)) <= edge
+        hatched = (np.arange(width) + np.arange(height)[:, None]) % 12 < 3
         pixels[ignored[owners] & (hatched | rims)] = HATCH
     return pixels
 
@@ -268,6 +271,6 @@ def _points(
     for ends in joined:
         pen.line(ends, fill=color, width=line)
     for number, (x, y) in labelled.items():
-        for radius, fill in ((line + 2, RIM), (line + 1, color), (line - 1, (255, 255, 255, 0))):
+        for radius, fill in ((2 * line, RIM), (2 * line - 1, color), (2 * line - 3, NOTHING)):
             if fill[3] or points[number][2] == 1:
                 pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)

@@ -6,7 +6,7 @@ large. What is drawn is text and image elements built in the browser, so data ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,9 +15,7 @@ from typing import Final, Literal
 import streamlit as st
 from streamlit.components.v2.types import ComponentRenderer
 
-from app import theme
-from app.routes.urls import image_url, thumbnail_url
-from engine.contracts.datasets import ClassInfo, ImageItem
+from app.routes.urls import image_url, legend_url, overlay_url, thumbnail_url
 from engine.contracts.results import GridItem, Tone
 
 MOST_TILES: Final = 2000
@@ -29,7 +27,9 @@ _HERE: Final = Path(__file__).parent
 class Tile:
     """One picture: its label and the label's colour, a verdict, and what it is (read aloud, shown large).
 
-    Each line of the label is cut off by itself where it is too long.
+    Each line of the label is cut off by itself where it is too long. ``parts`` are the first
+    words of a label of several, each with its colour ("": none), and ``more`` how many are left out.
+    ``overlay`` is the revision of the labels that can be drawn over the picture, empty where there are none.
     """
 
     id: str
@@ -37,6 +37,9 @@ class Tile:
     color: str = ""
     tone: Tone = "neutral"
     about: str = ""
+    parts: tuple[tuple[str, str], ...] = ()
+    more: int = 0
+    overlay: str = ""
 
 
 @cache
@@ -73,9 +76,14 @@ def gallery(
         label: what these pictures are, for screen readers.
     """
     data = {
-        "thumb": thumbnail_url(project, "{id}").replace("%7Bid%7D", "{id}"),
-        "full": image_url(project, "{id}").replace("%7Bid%7D", "{id}"),
-        "tiles": [[t.id, t.label, t.color, t.tone, t.about] for t in tiles],
+        "thumb": _template(thumbnail_url, project),
+        "full": _template(image_url, project),
+        "overlay": _template(overlay_url, project),
+        "legend": _template(legend_url, project),
+        "tiles": [
+            [t.id, t.label, t.parts or ((t.label, t.color),), t.tone, t.about, t.overlay, t.more]
+            for t in tiles
+        ],
         "selectable": choose != "none",
         "single": choose == "one",
         "rows": rows,
@@ -88,32 +96,17 @@ def gallery(
     return tuple(i for i in chosen_in(key, token) if i in known)
 
 
+def _template(url: Callable[[str, str], str], project: str) -> str:
+    """Give the address of any picture of a project, with ``{id}`` in the place of the picture."""
+    return url(project, "{id}").replace("%7Bid%7D", "{id}")
+
+
 def chosen_in(key: str, token: str) -> tuple[str, ...]:
     """Return what is selected in a gallery as of now; callbacks run before the screen is drawn again."""
     chosen = (st.session_state.get(key) or {}).get("chosen") or {}
     if chosen.get("token") != token:  # chosen before the pictures changed
         return ()
     return tuple(chosen.get("ids", ()))
-
-
-def label_tiles(images: Sequence[ImageItem], classes: Sequence[ClassInfo]) -> list[Tile]:
-    """Make tiles that show the class of each picture."""
-    by_id = {c.id: c for c in classes}
-    made = []
-    for item in images:
-        found = by_id.get(item.labels[0].class_id) if item.labels else None
-        split = f" · {item.split}" if item.split else ""
-        about = f"{item.path} · {item.width} × {item.height} px{split}"
-        made.append(
-            Tile(
-                item.id,
-                found.name if found else "no label",
-                theme.class_color(found.position) if found else "",
-                "neutral",
-                about,
-            )
-        )
-    return made
 
 
 def verdict_tiles(items: Sequence[GridItem]) -> list[Tile]:

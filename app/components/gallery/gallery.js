@@ -1,6 +1,7 @@
 /* A windowed gallery: only the rows in sight are elements. One view per mounted component; data that
    changes is laid into the same view, so nothing flickers and the scroll position stays. */
 const GAP = 8;
+const DRAWN = "lensmith-labels";
 const views = new WeakMap();
 
 export default function ({ parentElement, data, setStateValue }) {
@@ -27,8 +28,27 @@ function button(text, label, act) {
   return made;
 }
 
+/* Whether labels were shown last; a person who has not said so sees them. */
+function recall() {
+  try {
+    return localStorage.getItem(DRAWN) !== "off";
+  } catch {
+    return true;
+  }
+}
+
+/* A word with its colour, if it has one, before it. */
+function named(className, text, color, tag = "span") {
+  const made = element(tag, className);
+  if (color) made.append(element("i", "dot"));
+  if (color) made.firstChild.style.background = color;
+  made.append(element("b", "", text));
+  return made;
+}
+
 class View {
   constructor(host) {
+    this.labelled = recall();
     this.id = `g${Math.random().toString(36).slice(2)}`;
     this.nodes = new Map();
     this.on = new Set();
@@ -40,8 +60,9 @@ class View {
     this.count.setAttribute("aria-live", "polite");
     this.all = button("Select all", "Select all pictures", () => this.choose(this.tiles.map((t) => t[0])));
     this.none = button("Clear", "Clear the selection", () => this.choose([]));
+    this.labels = this.makeToggle();
     this.bar.append(this.count, this.all, this.none,
-      element("span", "keys", "Space selects, Shift extends, Enter opens"));
+      element("span", "keys", "Space selects, Shift extends, Enter opens"), this.labels);
     this.box = element("div", "box");
     this.box.tabIndex = 0;
     this.sizer = element("div", "sizer");
@@ -53,6 +74,55 @@ class View {
     this.sizer.addEventListener("dblclick", (event) => this.open(this.indexOf(event)));
     this.observer = new ResizeObserver(() => this.layout());
     this.observer.observe(this.box);
+  }
+
+  makeToggle() {
+    const toggle = button("Labels", "Labels on the pictures (L)", () => this.label(!this.labelled));
+    toggle.className = "toggle";
+    return toggle;
+  }
+
+  /* Draw the labels over the pictures or take them off, here and in the opened one. */
+  label(on) {
+    this.labelled = on;
+    try {
+      localStorage.setItem(DRAWN, on ? "on" : "off");
+    } catch {
+      // A browser that keeps nothing shows them again next time.
+    }
+    this.showToggles();
+    for (const [id, node] of this.nodes) this.place(node, this.index.get(id));
+    this.mark();
+    if (this.dialog?.open) this.dress();
+  }
+
+  showToggles() {
+    for (const toggle of [this.labels, this.largeLabels]) {
+      if (!toggle) continue;
+      toggle.hidden = !this.drawn;
+      toggle.ariaPressed = String(this.labelled);
+    }
+  }
+
+  overlay(i, size) {
+    const [id, , , , , drawn] = this.tiles[i];
+    return `${this.data.overlay.replace("{id}", encodeURIComponent(id))}?size=${size}&r=${drawn}`;
+  }
+
+  /* Lay the picture at `url` over another, or take away what lies there. */
+  cover(image, url) {
+    let over = image.nextElementSibling;
+    if (!over?.classList.contains("over")) over = null;
+    if (!url) return over?.remove();
+    if (over && over.dataset.url === url) return;
+    const fresh = element("img", "over");
+    fresh.draggable = false;
+    fresh.alt = "";
+    fresh.dataset.url = url;
+    fresh.onload = () => fresh.classList.add("there");
+    fresh.src = url;
+    over?.remove();
+    image.after(fresh);
   }
 
   close() {
@@ -76,6 +146,8 @@ class View {
     this.box.setAttribute("role", data.selectable ? "listbox" : "group");
     this.box.setAttribute("aria-label", data.label);
     if (data.selectable) this.box.setAttribute("aria-multiselectable", String(!data.single));
+    this.drawn = this.tiles.some((tile) => tile[5]);
+    this.showToggles();
     for (const node of this.nodes.values()) node.remove();
     const kept = this.nodes;
     this.nodes = new Map();
@@ -132,7 +204,6 @@ class View {
     image.onload = () => image.classList.add("there");
     image.src = this.data.thumb.replace("{id}", encodeURIComponent(id));
     const tag = element("span", "tag");
-    tag.append(element("i", "dot"), element("b"));
     // For fingers and the mouse only: with keys, Enter opens the picture.
     const enlarge = button("⤢", "Enlarge", (event) => {
       event.stopPropagation();
@@ -147,7 +218,7 @@ class View {
   }
 
   place(node, i) {
-    const [id, label, color, tone, about] = this.tiles[i];
+    const [id, label, parts, tone, about, drawn, more] = this.tiles[i];
     node.dataset.id = id;
     node.setAttribute("role", this.data.selectable ? "option" : "button");
     node.setAttribute("aria-label", `${label ? `${label.replace("✗", "wrong:").replace("\n", ", ")}, ` : ""}${about}`);
@@ -155,14 +226,14 @@ class View {
       node.setAttribute("aria-setsize", this.tiles.length);
       node.setAttribute("aria-posinset", i + 1);
     }
-    node.title = about;
+    node.title = parts.length > 1 ? `${label} · ${about}` : about;
     node.classList.toggle("wrong", tone === "wrong");
     node.classList.toggle("look", tone === "look");
-    const [, tag, tick, enlarge] = node.children;
+    this.cover(node.children[0], drawn && this.labelled ? this.overlay(i, "thumb") : "");
+    const [tag, tick, enlarge] = [...node.children].slice(-3);
     tag.style.display = label ? "" : "none";
-    tag.children[0].style.display = color ? "" : "none";
-    tag.children[0].style.background = color;
-    tag.children[1].textContent = label;
+    tag.replaceChildren(...parts.map(([text, color]) => named("part", text, color)));
+    if (more) tag.lastChild.append(element("span", "more", `+${more}`));
     tick.style.display = enlarge.style.display = this.data.selectable ? "" : "none";
     const row = Math.floor(i / this.columns);
     const column = i % this.columns;
@@ -237,6 +308,8 @@ class View {
       this.toggle(this.active);
     } else if (event.key.toLowerCase() === "a" && (event.ctrlKey || event.metaKey) && this.data.selectable && !this.data.single) {
       this.choose(this.tiles.map((tile) => tile[0]));
+    } else if (event.key.toLowerCase() === "l" && this.drawn && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      this.label(!this.labelled);
     } else if (event.key === "Escape" && this.on.size) {
       this.choose([]);
     } else {
@@ -269,12 +342,25 @@ class View {
     this.stage = element("div", "stage");
     this.large = element("img");
     this.large.draggable = false;
-    this.large.onerror = () => { this.large.onerror = null; this.large.src = this.fallback; };
-    this.stage.append(this.large);
+    this.large.onerror = () => {
+      if (this.large.src.endsWith(this.fallback)) return;
+      this.large.src = this.fallback;
+      this.small = true;
+      this.dress();
+    };
+    // The labels move and grow with the picture that they lie on.
+    this.sheet = element("div", "sheet");
+    this.names = element("div", "names");
+    this.sheet.append(this.large, this.names);
+    this.legend = element("ul", "legend");
+    this.legend.ariaLabel = "Labels";
+    this.stage.append(this.sheet, this.legend);
     this.about = element("p");
+    this.largeLabels = this.makeToggle();
+    this.showToggles();
     const foot = element("div", "foot");
     foot.append(button("‹", "Previous picture", () => this.show(this.active - 1)),
-      button("›", "Next picture", () => this.show(this.active + 1)), this.about,
+      button("›", "Next picture", () => this.show(this.active + 1)), this.about, this.largeLabels,
       button("−", "Zoom out", () => this.zoom(1 / 1.5)), button("+", "Zoom in", () => this.zoom(1.5)),
       button("✕", "Close", () => dialog.close()));
     dialog.append(this.stage, foot);
@@ -290,11 +376,13 @@ class View {
     this.stage.addEventListener("dblclick", () => this.zoom(this.scale > 1 ? 0 : 2.5));
     dialog.addEventListener("keydown", (event) => {
       const acts = { ArrowRight: () => this.show(this.active + 1), ArrowLeft: () => this.show(this.active - 1),
-        "+": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5), 0: () => this.zoom(0) };
-      if (!acts[event.key]) return;
+        "+": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5), 0: () => this.zoom(0),
+        l: () => this.drawn && this.label(!this.labelled) };
+      if (!acts[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       acts[event.key]();
     });
+    new ResizeObserver(() => this.spread()).observe(this.stage);
     dialog.addEventListener("close", () => { this.reveal(); this.box.focus(); });
     this.box.parentNode.append(dialog);
     return dialog;
@@ -307,6 +395,8 @@ class View {
     this.fallback = this.data.thumb.replace("{id}", encodeURIComponent(id));
     this.large.src = this.data.full.replace("{id}", encodeURIComponent(id));
     this.large.alt = about;
+    this.small = false;
+    this.dress();
     this.about.textContent = [label.split("\n")[0], about, `${i + 1} of ${this.tiles.length}`].filter(Boolean).join(" · ");
     this.zoom(0);
   }
@@ -319,6 +409,47 @@ class View {
 
   turn() {
     this.stage.classList.toggle("zoomed", this.scale > 1);
-    this.large.style.transform = `translate(${this.shift[0]}px,${this.shift[1]}px) scale(${this.scale})`;
+    this.sheet.style.transform = `translate(${this.shift[0]}px,${this.shift[1]}px) scale(${this.scale})`;
+    this.sheet.style.setProperty("--unzoom", 1 / this.scale);
+  }
+
+  /* Lay the labels over the opened picture and say beside it what they are. */
+  async dress() {
+    const i = this.active;
+    const [id, , , , , drawn] = this.tiles[i];
+    const wanted = drawn && this.labelled ? this.overlay(i, this.small ? "thumb" : "full") : "";
+    this.cover(this.large, wanted);
+    this.names.replaceChildren();
+    this.legend.replaceChildren();
+    this.words = null;
+    if (!wanted) return;
+    const answer = await fetch(`${this.data.legend.replace("{id}", encodeURIComponent(id))}?r=${drawn}`);
+    const words = answer.ok ? await answer.json() : null;
+    // Another picture may have been opened, or the labels taken off, while this one's words were on their way.
+    if (!words || this.large.nextElementSibling?.dataset.url !== wanted) return;
+    this.words = words;
+    this.legend.replaceChildren(...words.classes.map(([name, color, count]) => {
+      const line = named("", name, color, "li");
+      if (count > 1) line.append(element("span", "", count.toLocaleString("en")));
+      return line;
+    }));
+    if (words.ignored) this.legend.append(element("li", "ignored", `${words.ignored.toLocaleString("en")} ignored`));
+    this.names.replaceChildren(...words.names.map(([name, color]) => named("name", name, color)));
+    this.spread();
+  }
+
+  /* Put the names where the picture is: it keeps its proportions in the middle of the stage. */
+  spread() {
+    if (!this.words || this.small) return this.names.replaceChildren();
+    const { width, height, names } = this.words;
+    const [across, down] = [this.stage.clientWidth, this.stage.clientHeight];
+    const scale = Math.min(across / width, down / height);
+    [...this.names.children].forEach((tag, n) => {
+      const [, , x, y] = names[n];
+      const top = (down - height * scale) / 2 + y * height * scale;
+      tag.style.left = `${(across - width * scale) / 2 + x * width * scale}px`;
+      tag.style.top = `${top}px`;
+      tag.classList.toggle("inside", top < 18);
+    });
   }
 }
