@@ -16,6 +16,8 @@ from engine.api.overlays import Overlays
 from engine.api.projects import Projects
 from engine.api.results import Results
 from engine.api.runs import Runs
+from engine.api.splits import Splits
+from engine.api.versions import Versions
 from engine.api.weights import Weights
 from engine.settings import Settings
 from engine.storage.database import Database
@@ -32,6 +34,8 @@ class Lensmith:
         self.datasets = Datasets(self.database, self.jobs)
         self.dataset_exports = DatasetExports(self.database, self.jobs)
         self.overlays = Overlays(self.database)
+        self.versions = Versions(self.database)
+        self.splits = Splits(self.database)
         self.runs = Runs(self.database, self.jobs)
         self.results = Results(self.database)
         self.models = Models(self.database, self.jobs)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sys
 
-from engine.cli import data, dataset_export, house, listing, models, weights
+from engine.cli import data, dataset, dataset_export, house, listing, models, weights
 from engine.cli.app import app
 from engine.errors import LensmithError
 
-__all__ = ["data", "dataset_export", "house", "listing", "main", "models", "weights"]
+__all__ = ["data", "dataset", "dataset_export", "house", "listing", "main", "models", "weights"]
 
 
 def main() -> None:

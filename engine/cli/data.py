@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from engine.api import Lensmith, open_workspace
-from engine.cli.app import Json, NoWorker, Project, app, dataset_app
+from engine.cli.app import Json, NoWorker, Project, app
 from engine.cli.support import answer, ensure_worker, follow, issue_lines, say
 from engine.contracts.jobs import JobState
 from engine.errors import InputError, NotFoundError
@@ -84,17 +84,6 @@ def import_(
     else:
         for line in issue_lines(report):
             print(line)
-
-
-@dataset_app.command("versions")
-def dataset_versions(project: Project, as_json: Json = False) -> None:
-    """List the frozen versions of a dataset."""
-    rows = open_workspace().datasets.versions(project)
-    if as_json:
-        answer([row.model_dump(mode="json") for row in rows])
-    for row in rows if not as_json else ():
-        when = f"{row.created_at:%Y-%m-%d %H:%M}"
-        print(f"{row.number:4}  {when}  {row.images:6} images  {row.reason}  {row.changes}")
 
 
 @app.command()

@@ -381,10 +381,18 @@ class SplitPreview(Record):
     note: str = ""
 
 
+class FoldImage(Record):
+    """An image and its fold, from 0."""
+
+    id: str
+    path: str
+    fold: int
+
+
 class FoldPlan(Record):
-    """A dataset in ``k`` parts for cross-validation: the fold of each image that is in use, from 0."""
+    """A dataset in ``k`` parts for cross-validation: the fold of each image that is in use, by path."""
 
     k: int
-    folds: dict[str, int]
+    images: tuple[FoldImage, ...]
     classes: tuple[ClassSpread, ...] = ()
     note: str = ""

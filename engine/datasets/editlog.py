@@ -19,7 +19,7 @@ from engine.storage.database import new_id
 from engine.storage.tables import AnnotationRow, ClassRow, EditRow, ImageRow, Person, Project
 
 CHUNK = 2_000  # ids in one statement; SQLite takes 32,766 values
-IMAGE_COLUMNS = ("split", "negative", "path")
+IMAGE_COLUMNS = ("split", "negative", "path", "group_key")
 """What a batch changes of an image beside its labels and its use, kept in ``EditRow.before``."""
 PROJECT_COLUMNS = ("preprocessing", "split_rule")
 CLASS_COLUMNS = ("name", "position", "points", "skeleton")
