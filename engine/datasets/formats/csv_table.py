@@ -1,18 +1,20 @@
-"""A table with a column for the image, one for its class and optionally one for the split."""
+"""Tables (CSV, TSV, Parquet) that list images with a class, tags, boxes or points.
+
+Each row names an image; what its other columns mean is told from the header and, where that is silent,
+from the cells (``csv_columns``, ``csv_survey``). Several tables are one set when their names say which
+split each is (``csv_choice``).
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
 
-from engine.contracts.datasets import SPLITS, Split
-from engine.datasets.archive import IMAGE_SUFFIXES, Member, reading
+from engine.contracts.datasets import SPLITS, LabelKind
 from engine.datasets.formats.base import (
     DatasetFormat,
-    ExportSet,
+    LabelIssue,
     Reading,
     ReadOptions,
     Recognition,
@@ -21,219 +23,189 @@ from engine.datasets.formats.base import (
     clean_class,
     repaired,
     skipped,
-    split_of,
 )
-from engine.datasets.formats.writing import ImageNames
-from engine.datasets.labels import ImageLabels, Label
-from engine.errors import InputError, LimitError
-from engine.settings import Limits
+from engine.datasets.formats.csv_choice import Surveyed, label_tables, refuse_unclear
+from engine.datasets.formats.csv_rows import Entry, entry_of, find_image, folder_split
+from engine.datasets.formats.csv_survey import classes_of, kinds_of
+from engine.datasets.formats.csv_write import write
+from engine.datasets.labels import ClassHead, ImageLabels, Label
 
-PATH_NAMES = frozenset(
-    {"path", "file", "filename", "file_name", "filepath", "file_path", "name", "picture", "img", "img_path"}
-    | {"image", "images", "image_path", "image_name", "imagepath", "imagename"}
-)
-LABEL_NAMES = frozenset({"label", "labels", "class", "classes", "class_name", "target", "category"})
-SPLIT_COLUMNS = frozenset({"split", "set", "subset", "partition", "dataset"})
-DELIMITERS = ",;\t"
-SUFFIXES = (".csv", ".tsv")
-SAMPLE = 64 * 1024  # characters looked at to find delimiter and header
-WRITTEN = "labels.csv"
+__all__ = ["FORMAT", "clean_class", "read", "recognise", "write"]
 
-
-@dataclass(frozen=True)
-class _Table:
-    """A label table: where it is and which columns mean what; ``header`` lines come first."""
-
-    member: Member
-    encoding: str
-    delimiter: str
-    header: int
-    path: int
-    label: int
-    split: int | None
-    whole: Split | None  # the split of all rows, when the file's name says so
-
-    def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the line on which each record ends (1-based) with its cells."""
-        with reading(self.member) as stream:
-            text = io.TextIOWrapper(stream, encoding=self.encoding, newline="")
-            reader = csv.reader(text, delimiter=self.delimiter)
-            try:
-                for number, cells in enumerate(reader):
-                    if number >= self.header and any(cell.strip() for cell in cells):
-                        yield reader.line_num, cells
-            except (csv.Error, UnicodeDecodeError) as error:
-                raise InputError(
-                    f"“{self.member.path}” cannot be read after line {reader.line_num} ({error}).",
-                    "Save it as CSV in UTF-8.",
-                ) from error
+TWICE = "“{}” is listed twice; counted once"
+WORDS: dict[LabelKind, str] = {
+    "class": "images with a class",
+    "tags": "images with tags",
+    "boxes": "objects with a box",
+    "points": "objects with points",
+}
+Together = tuple[str, list[Entry]]
+"""An image and all its rows."""
 
 
 def recognise(view: SourceView) -> Recognition | None:
-    """Recognise a table whose header names an image and a class, or whose first cell is an image."""
-    tables = _tables(view)
+    """Recognise tables with a column for the image and others for its labels."""
+    tables, _ = label_tables(view)
     if not tables:
         return None
-    names: dict[str, None] = {}
-    images = 0
-    for table in tables:
-        for _, cells in table.rows():
-            images += 1
-            if len(names) <= Limits().classes and table.label < len(cells):
-                names[clean_class(cells[table.label])] = None
-    files = ", ".join(table.member.path for table in tables)
-    reason = f"{files} lists images with a class" + (" and a split" if _has_splits(tables) else "")
-    return Recognition(reason, ("class",), tuple(sorted(name for name in names if name)), images)
+    columns = tables[0][0].columns
+    each = [kinds_of(listing.columns, facts) for listing, facts in tables]
+    kinds = tuple(kind for kind in each[0] if all(kind in found for found in each)) or each[0]
+    files = ", ".join(listing.path for listing, _ in tables)
+    reason = f"{files} lists {WORDS[kinds[0]]}"
+    if any(one.columns.split is not None or one.split or one.by_folder for one, _ in tables):
+        reason += " and a split"
+    if columns.separators:
+        reason += f", separated by “{columns.separators}”"
+    if columns.points:
+        reason += f" ({len(columns.points)} points)"
+    if columns.relative:
+        reason += ", as shares of width and height"
+    names = dict.fromkeys(chain.from_iterable(classes_of(one.columns, facts) for one, facts in tables))
+    images = set().union(*(facts.seen for _, facts in tables))
+    rows = sum(facts.rows for _, facts in tables)
+    return Recognition(
+        reason,
+        kinds,
+        tuple(names) if columns.tags else tuple(sorted(names)),
+        len(images) if columns.has_geometry else rows,
+    )
 
 
 def read(view: SourceView, options: ReadOptions) -> Reading:
-    """Read each image of the source once, with the label that the table gives.
+    """Read each image of the source once, with the labels that the tables give.
 
-    A row whose image is missing or ambiguous is skipped; an image with two different labels keeps
-    none; the same row twice counts as repaired. Images that no row names carry no label.
+    A row whose image is missing or ambiguous is skipped. An image with two different classes keeps none
+    unless tags are wanted; the same row twice counts as repaired. Images that no row names carry no
+    label.
 
     Raises ``InputError`` when it is not clear which of several tables holds the labels.
     """
-    tables = _tables(view)
-    _refuse_unclear(tables)
-    return Reading(_rows(view, tables))
+    tables, notes = label_tables(view)
+    refuse_unclear(tables)
+    union = options.kind == "tags" or tables[0][0].columns.union
+    heads: dict[str, ClassHead] = {}
+    for listing, facts in tables:
+        points = tuple(one.name for one in listing.columns.points)
+        if points or listing.columns.tags:
+            for name in classes_of(listing.columns, facts):
+                heads.setdefault(name, ClassHead(name, points))
+    return Reading(_rows(view, tables, options.swap_boxes, union), tuple(heads.values()), notes=notes)
 
 
-def _rows(view: SourceView, tables: Sequence[_Table]) -> Iterator[Row]:
-    taken: dict[str, list[_Entry]] = {}
-    for table in tables:
-        for line, cells in table.rows():
-            entry = _entry(table, line, cells)
-            try:
-                path = view.resolve(entry.name)
-            except LookupError as error:
-                yield skipped(entry.file, entry.line, f"missing image “{entry.name}”: {error}")
-                continue
-            taken.setdefault(path, []).append(entry)
-    for member in view.images:
-        yield from _image_rows(member.path, taken.get(member.path, []))
-
-
-def write(out: ExportSet, folder: Path) -> None:
-    """Copy images under ``folder/images`` and write ``folder/labels.csv``.
-
-    Class names are written as they are; a spreadsheet must be told that they are text.
-    """
-    names = ImageNames(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / WRITTEN).open("w", encoding="utf-8", newline="") as handle:
-        table = csv.writer(handle)
-        table.writerow(["path", "label", "split"])
-        for row, source in out.rows:
-            name = names.place(row.path, source, "images")
-            table.writerow([name, row.names[0] if row.names else "", row.split or ""])
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One row of a table."""
-
-    name: str
-    label: str
-    split: Split | None
-    unknown_split: str
-    file: str
-    line: int
-
-
-def _entry(table: _Table, line: int, cells: Sequence[str]) -> _Entry:
-    def cell(column: int | None) -> str:
-        return cells[column].strip() if column is not None and column < len(cells) else ""
-
-    named = cell(table.split)
-    split = split_of(named) if named else table.whole
-    unknown = named if named and split is None else ""
-    return _Entry(cell(table.path), clean_class(cell(table.label)), split, unknown, table.member.path, line)
-
-
-def _image_rows(path: str, entries: Sequence[_Entry]) -> Iterator[Row]:
-    """Turn all rows of one image into one outcome each."""
-    if not entries:
-        yield ImageLabels(path)
-        return
-    first = entries[0]
-    labels = {entry.label for entry in entries if entry.label}
-    splits = {entry.split for entry in entries if entry.split}
-    if len(labels) > 1:
-        named = ", ".join(sorted(labels))
+def _rows(view: SourceView, tables: Sequence[Surveyed], swap: bool, union: bool) -> Iterator[Row]:
+    columns, done = tables[0][0].columns, set()
+    for found in _by_image(view, tables, swap):
+        if isinstance(found, LabelIssue):
+            yield found
+            continue
+        path, entries = found
+        done.add(path)
+        good = [entry for entry in entries if not entry.problem]
         for entry in entries:
-            yield skipped(entry.file, entry.line, f"“{path}” stands under {named}; which is right?")
-        yield ImageLabels(path, file=first.file, line=first.line)
-        return
-    repairs = [f"the split “{entry.unknown_split}” is not known" for entry in entries if entry.unknown_split]
+            if entry.problem:
+                yield skipped(entry.file, entry.line, entry.problem)
+        if columns.has_geometry or union:
+            labels = yield from _together(path, good, columns.has_geometry)
+        else:
+            labels = yield from _alike(path, good)
+        negative = bool(good) and len(good) == len(entries) and all(entry.negative for entry in good)
+        yield replace(_image(path, entries, columns.relative), labels=tuple(labels), negative=negative)
+    for member in view.images:
+        if member.path not in done:
+            yield ImageLabels(member.path)
+
+
+def _by_image(view: SourceView, tables: Sequence[Surveyed], swap: bool) -> Iterator[LabelIssue | Together]:
+    """Yield each image with all its rows, and the rows that are no image's.
+
+    Only where the rows of an image lie apart are the labels of all images held in memory.
+    """
+    seen = [facts.seen for _, facts in tables]
+    apart = not all(facts.grouped for _, facts in tables) or len(set().union(*seen)) < sum(map(len, seen))
+    taken: dict[str, list[Entry]] = {}
+    for listing, _ in tables:
+        for line, cells in listing.rows():
+            try:
+                path = find_image(view, listing, cells)
+            except LookupError as error:
+                name = cells[listing.columns.path].strip() if listing.columns.path < len(cells) else ""
+                yield skipped(listing.path, line, f"missing image “{name}”: {error}")
+                continue
+            if not apart and path not in taken:
+                yield from taken.items()
+                taken.clear()
+            entry = entry_of(listing, line, cells, swap)
+            if listing.by_folder:
+                entry = replace(entry, split=folder_split(path))
+            taken.setdefault(path, []).append(entry)
+    yield from taken.items()
+
+
+def _image(path: str, entries: Sequence[Entry], relative: bool) -> ImageLabels:
+    """Return what the rows of an image say besides their labels."""
+    splits = {entry.split for entry in entries if entry.split}
+    unknown = dict.fromkeys(entry.unknown_split for entry in entries if entry.unknown_split)
+    repairs = [f"the split “{name}” is not known" for name in unknown]
     if len(splits) > 1:
         repairs.append(f"it is listed in several splits ({', '.join(sorted(splits))})")
+    return ImageLabels(
+        path,
+        # Listed as training and as test, an image must not count as test: the first in order holds.
+        split=next((known for known in SPLITS if known in splits), None),
+        file=entries[0].file,
+        line=entries[0].line,
+        relative=relative,
+        size=next((entry.size for entry in entries if entry.size), None),
+        group=next((entry.group for entry in entries if entry.group), None),
+        repairs=tuple(repairs),
+    )
+
+
+def _together(path: str, entries: Sequence[Entry], geometry: bool) -> Generator[Row, None, list[Label]]:
+    """Return the labels of all rows; tags each once."""
+    labels: dict[str | int, Label] = {}
+    some = any(entry.labels for entry in entries)
+    for number, entry in enumerate(entries):
+        if not entry.labels and some and entry.negative:
+            yield skipped(entry.file, entry.line, f"“{path}” is said to hold nothing, and has labels")
+        elif not entry.labels and (some or number):
+            yield repaired(entry.file, entry.line, TWICE.format(path))
+        known = len(labels)
+        for label in entry.labels:
+            key = known if geometry else label.name
+            labels.setdefault(key, _placed(label, entry, entries[0]))
+        if entry.labels and len(labels) == known:
+            yield repaired(entry.file, entry.line, TWICE.format(path))
+    return list(labels.values())
+
+
+def _alike(path: str, entries: Sequence[Entry]) -> Generator[Row, None, list[Label]]:
+    """Return the labels on which all rows agree; rows that do not are skipped."""
+    said = {tuple(label.name for label in entry.labels) for entry in entries if entry.labels}
+    contrary = bool(said) and any(entry.negative for entry in entries)
+    if len(said) > 1 or contrary:
+        named = ", ".join(sorted(" + ".join(names) for names in said)) + (" and nothing" if contrary else "")
+        for entry in entries:
+            yield skipped(entry.file, entry.line, f"“{path}” stands under {named}; which is right?")
+        return []
     for entry in entries[1:]:
-        yield repaired(entry.file, entry.line, f"“{path}” is listed twice; counted once")
-    # Listed as training and as test, an image must not count as test: the first in order holds.
-    split = next((known for known in SPLITS if known in splits), None)
-    found = tuple(Label(name) for name in labels)
-    yield ImageLabels(path, found, split, first.file, first.line, repairs=tuple(repairs))
+        yield repaired(entry.file, entry.line, TWICE.format(path))
+    telling = next((entry for entry in entries if entry.labels), None)
+    return [_placed(label, telling, entries[0]) for label in telling.labels] if telling else []
 
 
-def _tables(view: SourceView) -> list[_Table]:
-    members = [m for m in view.source.members if PurePosixPath(m.path).suffix.lower() in SUFFIXES]
-    found = (_table(member) for member in sorted(members, key=lambda m: m.path))
-    return [table for table in found if table is not None]
-
-
-def _table(member: Member) -> _Table | None:
-    if member.size > Limits().label_file_bytes:
-        raise LimitError(f"“{member.path}” is larger than {Limits().label_file_bytes >> 30} GiB.")
-    with reading(member) as stream:
-        start = stream.read(SAMPLE)
-    encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    # A character may be cut at the end of the sample; the rows themselves are decoded strictly.
-    sample = start.decode(encoding, errors="ignore")
-    lines = sample.splitlines()
-    if not lines:
-        return None
-    delimiter = max(DELIMITERS, key=lines[0].count)
-    first = next(csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter), [])
-    columns = [cell.strip().casefold().replace(" ", "_") for cell in first]
-    path, label = _column(columns, PATH_NAMES), _column(columns, LABEL_NAMES)
-    stem = split_of(PurePosixPath(member.path).stem)
-    if path is not None and label is not None and path != label:
-        return _Table(member, encoding, delimiter, 1, path, label, _column(columns, SPLIT_COLUMNS), stem)
-    if len(columns) in (2, 3) and PurePosixPath(columns[0]).suffix in IMAGE_SUFFIXES:
-        return _Table(member, encoding, delimiter, 0, 0, 1, 2 if len(columns) == 3 else None, stem)
-    return None
-
-
-def _column(columns: Sequence[str], names: frozenset[str]) -> int | None:
-    found = [position for position, name in enumerate(columns) if name in names]
-    return found[0] if found else None
-
-
-def _has_splits(tables: Sequence[_Table]) -> bool:
-    return any(table.split is not None or table.whole is not None for table in tables)
-
-
-def _refuse_unclear(tables: Sequence[_Table]) -> None:
-    if not tables:
-        raise InputError(
-            "There is no table with a column for the image and one for its class.",
-            "Name the columns path and label.",
-        )
-    wholes = [table.whole for table in tables]
-    if len(tables) > 1 and (None in wholes or len(set(wholes)) < len(wholes)):
-        raise InputError(
-            f"Several tables hold labels: {', '.join(table.member.path for table in tables)}.",
-            "Keep one, or name them train, val and test.",
-        )
+def _placed(label: Label, entry: Entry, first: Entry) -> Label:
+    """Name the file of a label where it is not that of its image's row."""
+    return label if entry.file == first.file else replace(label, file=entry.file)
 
 
 FORMAT = DatasetFormat(
     name="csv_table",
-    title="CSV table",
-    carries=frozenset({"class"}),
+    title="CSV or Parquet table",
+    carries=frozenset({"class", "tags", "box", "boxes", "points"}),
     recognise=recognise,
     read=read,
     write=write,
-    keeps=frozenset({"splits"}),
+    keeps=frozenset({"splits", "negatives", "boxes", "visibility", "ignored"}),
 )
