@@ -23,21 +23,13 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any, Self
 
-import numpy as np
 from PIL import Image
 
 from engine.datasets.archive import Member, read_member
 from engine.datasets.mask_pictures import Colors, MaskPicture, read_mask
-from engine.datasets.preprocessing import (
-    RANGED_MODES,
-    Preprocessing,
-    UnreadableImageError,
-    open_image,
-    orientation,
-    to_rgb,
-    upright,
-)
-from engine.datasets.thumbnails import LEAST, SHORT_SIDE, make_thumbnail, reading, thumbnail_path
+from engine.datasets.pictures import ChannelsError, see
+from engine.datasets.preprocessing import Preprocessing, UnreadableImageError
+from engine.datasets.thumbnails import SHORT_SIDE, make_thumbnail, reading, thumbnail_path
 from engine.errors import ArchiveError
 from engine.settings import Settings
 from engine.storage.blobs import BlobStore, write_atomic
@@ -50,8 +42,6 @@ them never blocks while the process waits for its own long answer to be read."""
 MEMORY = 2**30  # bytes of data that a process may hold
 END_SECONDS = 2.0
 ERROR_LENGTH = 300
-JPEGS = ("JPEG", "MPO")
-FIRST_SIDEWAYS = 5  # EXIF orientations from here on swap width and height
 SMALL_FILE = 64 * 1024  # bytes up to which a small JPEG is its own thumbnail
 
 
@@ -61,6 +51,7 @@ class Taken:
 
     ``width``, ``height``: px, upright. ``low``, ``high``: extremes of data of more than 8 bits.
     ``repairs``: what had to be done to see it as RGB. ``orientation``: of its EXIF, 1 to 8.
+    ``channels``: how many it has, when a person must say which become red, green and blue.
     """
 
     path: str
@@ -75,6 +66,7 @@ class Taken:
     high: float | None = None
     repairs: tuple[str, ...] = ()
     orientation: int = 1
+    channels: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,6 +86,8 @@ def take_in(member: Member, settings: Settings, record: Preprocessing) -> Taken:
         return _take_in(member, settings, record)
     except (ArchiveError, UnreadableImageError) as error:
         return Taken(member.path, error=str(error)[:ERROR_LENGTH])
+    except ChannelsError as error:
+        return Taken(member.path, error=str(error), channels=error.count)
     except MemoryError:
         return Taken(member.path, error=f"decoding it needs more than {MEMORY >> 20} MiB of memory")
 
@@ -110,42 +104,27 @@ def take_mask(member: Member, colors: Colors) -> dict[str, Any]:
 
 def _take_in(member: Member, settings: Settings, record: Preprocessing) -> Taken:
     content = read_member(member)
-    image = open_image(content)
-    taken_format, mode, frames = image.format or "", image.mode, getattr(image, "n_frames", 1)
-    size, turned = None, orientation(image)
-    if taken_format in JPEGS:
-        # Shrinking inside the inverse transform still reads and decodes all of the file, so damage
-        # shows as it would at full size; only fewer pixels are made.
-        size = image.size if turned < FIRST_SIDEWAYS else image.size[::-1]
-        short = min(size)
-        image.draft(None, (LEAST * image.width // short, LEAST * image.height // short))
-    opened, image = image, upright(image)
-    ranged = mode in RANGED_MODES
-    low, high = _extremes(image) if ranged else (None, None)
-    if ranged and low is None:
-        raise UnreadableImageError("no pixel holds a number")
-    picture = None if ranged and record.low is None else to_rgb(image, record)
+    seen = see(content, record)
     digest = hashlib.sha256(content).hexdigest()
     store, thumbnail = BlobStore(settings.files), thumbnail_path(settings, digest)
     if not store.holds(digest, len(content)):
         thumbnail.unlink(missing_ok=True)  # as old as the torn file, and maybe the same
         write_atomic(store.path(digest), content, sync=False)
-    if picture is not None:
-        as_it_is = taken_format in JPEGS and picture is opened and len(content) <= SMALL_FILE
-        _store_thumbnail(thumbnail, picture, store.path(digest) if as_it_is else None)
-    width, height = size or image.size
+    if seen.rgb is not None:
+        as_it_is = seen.as_stored and len(content) <= SMALL_FILE
+        _store_thumbnail(thumbnail, seen.rgb, store.path(digest) if as_it_is else None)
     return Taken(
         path=member.path,
         sha256=digest,
         bytes=len(content),
-        format=taken_format,
-        mode=mode,
-        width=width,
-        height=height,
-        low=low,
-        high=high,
-        repairs=tuple(_repairs(mode, frames, taken_format)),
-        orientation=turned,
+        format=seen.format,
+        mode=seen.mode,
+        width=seen.size[0],
+        height=seen.size[1],
+        low=seen.low,
+        high=seen.high,
+        repairs=seen.repairs,
+        orientation=seen.orientation,
     )
 
 
@@ -178,10 +157,13 @@ class Intake:
 
         ``tick`` gets the number done at least twice a second; what it raises ends the work. Files are
         written without syncing; the caller syncs once before it commits rows that name them. Raises
-        ``OSError`` when they cannot be stored, as on a full disk.
+        ``OSError`` when they cannot be stored, as on a full disk, ``QuestionError`` when a picture has
+        channels that nobody chose from.
         """
         for answer in self._work([(member, False) for member in members], tick):
             assert isinstance(answer, Taken)
+            if answer.channels:
+                raise ChannelsError.question(answer.path, answer.channels)
             yield answer
 
     def masks(
@@ -310,14 +292,6 @@ class _Process:
         return pipe
 
 
-def _extremes(image: Image.Image) -> tuple[float | None, float | None]:
-    values = np.asarray(image)
-    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    if finite.size == 0:
-        return None, None
-    return float(finite.min()), float(finite.max())
-
-
 def _store_thumbnail(target: Path, picture: Image.Image, stored: Path | None) -> None:
     """Write the thumbnail; ``stored`` is the file itself when a browser can show it as it is."""
     if target.exists():
@@ -330,15 +304,6 @@ def _store_thumbnail(target: Path, picture: Image.Image, stored: Path | None) ->
         os.link(stored, target)  # neither is ever written again
     except OSError:  # there already, or a file system without links
         write_atomic(target, stored.read_bytes(), sync=False)
-
-
-def _repairs(mode: str, frames: int, image_format: str) -> Iterator[str]:
-    if frames > 1 and image_format not in JPEGS:
-        yield f"{frames} frames or pages; the first is used"
-    if mode in RANGED_MODES:
-        yield "more than 8 bits; scaled by the range of the set"
-    if mode == "CMYK":
-        yield "CMYK; converted to RGB"
 
 
 def _limit_memory() -> None:
