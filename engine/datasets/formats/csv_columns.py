@@ -189,15 +189,15 @@ def _first(known: Sequence[str], names: frozenset[str], used: set[int]) -> int |
 
 
 def _box_columns(known: Sequence[str]) -> tuple[tuple[int, ...], BoxStyle]:
-    bare = [re.sub(r"^(bbox|box)_|_", "", name) for name in known]
-    bare = [{"xcentre": "xcenter", "ycentre": "ycenter"}.get(name, name) for name in bare]
-    for style, words in BOXES:
-        wanted = words.split()
-        if not all(bare.count(word) == 1 for word in wanted):
-            continue
-        if wanted[0] in ("x0", "x1") and ("x3" in bare or (wanted[0] == "x0" and "x2" in bare)):
-            continue  # numbered points
-        return tuple(bare.index(word) for word in wanted), style
+    own = re.compile(r"^(bbox|box)_")
+    bare = [own.sub("", name).replace("_", "").replace("centre", "center") for name in known]
+    # bbox_width beside width: those that say that they are a box's come first.
+    for names in ([name if own.match(full) else "" for name, full in zip(bare, known, strict=True)], bare):
+        for style, words in BOXES:
+            wanted = words.split()
+            numbered = wanted[0] in ("x0", "x1") and ("x3" in names or {"x0", "x2"} <= set(names))
+            if not numbered and all(names.count(word) == 1 for word in wanted):
+                return tuple(names.index(word) for word in wanted), style
     one = next((n for n, name in enumerate(known) if name in BOX_LISTS), None)
     return ((), "corners") if one is None else ((one,), "list")
 

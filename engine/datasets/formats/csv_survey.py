@@ -85,7 +85,7 @@ def kinds_of(columns: Columns, facts: Survey) -> tuple[LabelKind, ...]:
     if columns.points:
         return ("points", "boxes") if columns.box else ("points",)
     if columns.box:
-        return ("boxes", "box") if set(facts.objects.values()) == {1} else ("boxes",)
+        return ("boxes", "box") if set(facts.objects.values()) <= {0, 1} else ("boxes",)
     if columns.tags:
         return ("class", "tags") if facts.single and facts.rows else ("tags",)
     if columns.lists:
