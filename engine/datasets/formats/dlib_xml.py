@@ -2,7 +2,8 @@
 
 A box without a label is called "object". Coordinates are px; width and height count whole pixels, so the
 right edge is left + width. Several files may list the same image (with and without landmarks) as long
-as they agree about its boxes. An image that is listed without a box is a negative.
+as they agree about its objects; what names more parts is taken. An image that is listed without a box is
+a negative.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TextIO
@@ -46,6 +47,7 @@ from engine.errors import InputError
 
 NO_NAME = "object"
 PLACES = ("top", "left", "width", "height", "ignore")
+ALIKE = 0.5  # overlap above which boxes of two files are of the same object
 UNUSED = ("annotated", "0")
 """What we write at an image that is not labelled; others leave it out, and so do those who read it."""
 
@@ -113,6 +115,14 @@ def _weave(points: list[str], named: list[str]) -> None:
         place = points.index(name) + 1
 
 
+@dataclass(frozen=True)
+class _Listed:
+    """What one file lists about an image, with how many parts it names."""
+
+    row: ImageLabels
+    parts: int
+
+
 @dataclass
 class _Rows:
     """Makes rows; an image that several files list is held until the last of them."""
@@ -120,7 +130,7 @@ class _Rows:
     view: SourceView
     heads: dict[str, ClassHead]
     listed: Counter[str] = field(default_factory=Counter)
-    held: dict[str, ImageLabels] = field(default_factory=dict)
+    held: dict[str, _Listed] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
 
     def rows(self, files: list[Member]) -> Iterator[Row]:
@@ -175,36 +185,58 @@ class _Rows:
             negative=not boxes and image.attributes.get(UNUSED[0]) != UNUSED[1],
             size=size_of(image.attributes.get("width"), image.attributes.get("height")),
         )
+        listed = _Listed(row, sum(len(box.all("part")) for box in boxes))
         if path in self.held:
-            row = yield from self.merge(self.held.pop(path), row)
+            listed = yield from self.merge(self.held.pop(path), listed)
         elif path in self.seen:
             raise InputError(f"“{path}” is listed twice in “{member.path}”.", "Take one of them out.")
         self.seen.add(path)
         self.listed[path] -= 1
         if self.listed[path] > 0:
-            self.held[path] = row
+            self.held[path] = listed
         else:
-            yield row
+            yield listed.row
 
-    def merge(self, one: ImageLabels, other: ImageLabels) -> Generator[Row, None, ImageLabels]:
-        """Return both as one row (with the points that either has) and yield what was merged."""
-        places = [[(label.name, label.box) for label in row.labels] for row in (one, other)]
-        if sorted(places[0]) != sorted(places[1]):
+    def merge(self, one: _Listed, other: _Listed) -> Generator[Row, None, _Listed]:
+        """Return the one with more parts, and yield the labels that it stands for too."""
+        first, second = one.row, other.row
+        if not _same_objects(first.labels, second.labels):
             raise InputError(
-                f"“{one.file}” and “{other.file}” list other boxes for “{one.path}”.",
+                f"“{first.file}” and “{second.file}” list other boxes for “{first.path}”.",
                 "Take one of the files out.",
             )
-        richer, poorer = sorted((one, other), key=_points, reverse=True)
-        for label in poorer.labels:
-            yield repaired(poorer.file, label.line, f"the same box stands in “{richer.file}”")
-        repairs = one.repairs + other.repairs
-        if one.split and other.split and one.split != other.split:
-            repairs += (f"“{one.file}” says {one.split}, “{other.file}” {other.split}",)
-        return replace(richer, split=one.split or other.split, repairs=repairs)
+        poorer, richer = (one, other) if one.parts < other.parts else (other, one)
+        for label in poorer.row.labels:
+            yield repaired(poorer.row.file, label.line, f"the same object stands in “{richer.row.file}”")
+        repairs = first.repairs + second.repairs
+        if first.split and second.split and first.split != second.split:
+            repairs += (f"“{first.file}” says {first.split}, “{second.file}” {second.split}",)
+        row = replace(richer.row, split=first.split or second.split, repairs=repairs)
+        return _Listed(row, richer.parts)
 
 
-def _points(row: ImageLabels) -> int:
-    return sum(len(label.points or ()) for label in row.labels)
+def _same_objects(some: Sequence[Label], others: Sequence[Label]) -> bool:
+    """Whether each box has its like among the others: files with landmarks may differ by a pixel."""
+    if Counter((label.name, label.box) for label in some) == Counter((o.name, o.box) for o in others):
+        return True
+    left = list(others)
+    for label in some:
+        like = max(left, key=lambda other: _overlap(label, other), default=None)
+        if like is None or like.name != label.name or _overlap(label, like) < ALIKE:
+            return False
+        left.remove(like)
+    return not left
+
+
+def _overlap(one: Label, other: Label) -> float:
+    """Return the intersection over the union of two boxes; 1 for equal ones, empty ones too."""
+    if one.box == other.box:
+        return 1.0
+    assert one.box is not None and other.box is not None
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = one.box, other.box
+    shared = max(0.0, min(ax2, bx2) - max(ax1, bx1)) * max(0.0, min(ay2, by2) - max(ay1, by1))
+    whole = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - shared
+    return shared / whole if whole > 0 else 0.0
 
 
 def _split(member: Member) -> Split | None:
