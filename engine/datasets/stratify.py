@@ -3,9 +3,9 @@
 The method is iterative stratification (Sechidis, Tsoumakas and Vlahavas, "On the stratification of
 multi-label data", ECML PKDD 2011): the class that the fewest unplaced units have is dealt out first, each
 unit to the part that lacks most of it. Three things are added to it. Objects are counted, not only images,
-but a part is open for a class only as long as it lacks images of it, so that one crowded image does not
-fill a part. The last units of a class go to parts that have none of it. And where units are groups of
-images, moves and swaps of single groups follow as long as they bring the parts nearer to their shares.
+and lacked in proportion to a part's share; but a part is open for a class only as long as it lacks images
+of it, so that one crowded image does not fill a part. The last units of a class go to parts that have none
+of it. And moves and swaps of single units follow as long as they bring the parts nearer to their shares.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ NOTHING, UNLABELLED = "\x00nothing", "\x00unlabelled"
 PASSES = 20
 SWAP_UNITS = 200
 """Swaps look at all pairs of units; with more units than this, moves alone come near enough."""
+MOST_IMPROVED = 20_000
+"""With more units times parts they stay as they were dealt, which is near enough to their shares."""
 STARTS, FEW_UNITS = 8, 60
 
 
@@ -72,13 +74,14 @@ def place(
     known: list[int | None] = [None] * len(units) if fixed is None else list(fixed)
     free = [number for number, part in enumerate(known) if part is None]
     grouped = any(len(units[number].members) > 1 for number in free)
+    mixed = grouped or any(len(units[number].images) > 1 for number in free)
     best: _Table | None = None
     # Few groups leave few ways, and one order may end in a poor one: several are tried.
     for attempt in range(STARTS if grouped and len(free) <= FEW_UNITS else 1):
         table = _Table(units, shares, list(known))
         for name in table.by_rarity():
             _deal(table, name, f"{seed}" if attempt == 0 else f"{seed} again {attempt}")
-        if grouped:
+        if mixed and len(free) * len(shares) <= MOST_IMPROVED:
             _improve(table, free)
         if best is None or table.distance() < best.distance() - 1e-9:
             best = table
@@ -176,7 +179,11 @@ def _deal(table: _Table, name: str, seed: str) -> None:
 
 
 def _want(table: _Table, part: int, name: str) -> tuple[float, ...]:
-    return tuple(table.lacks(part, quantity) for quantity in (("o", name), ("i", name), ("n", "")))
+    objects = table.lacks(part, ("o", name))
+    if table.totals["o", name] != table.totals["i", name]:
+        # By share: else the largest part would take all crowded images, which come first.
+        objects = round(objects / table.shares[part], 6)
+    return (objects, table.lacks(part, ("i", name)), table.lacks(part, ("n", "")))
 
 
 def _improve(table: _Table, free: Sequence[int]) -> None:
