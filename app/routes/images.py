@@ -17,7 +17,7 @@ from engine.errors import InputError
 
 CACHE: Final = "private, max-age=31536000, immutable"
 """An image id never changes its pixels, so a browser need not ask again."""
-SIZES: Final[dict[str, OverlaySize]] = {"thumb": "thumb", "full": "full"}
+SIZES: Final[dict[str, OverlaySize]] = {"thumb": "thumb", "small": "small", "full": "full"}
 
 
 async def thumbnail(request: Request) -> Response:
@@ -39,7 +39,7 @@ async def overlay(request: Request) -> Response:
     project, image = request.path_params["project"], request.path_params["image"]
     size = SIZES.get(request.query_params.get("size", "full"))
     if size is None:
-        raise InputError("A picture of labels has the size “thumb” or “full”.", "Change “size”.")
+        raise InputError("A picture of labels has the size “thumb”, “small” or “full”.", "Change “size”.")
     drawn = await run_in_threadpool(client().overlays.overlay, project, image, size)
     return Response(drawn, media_type="image/png", headers=_kept(request))
 

@@ -23,7 +23,7 @@ def image_url(project: str, image: str) -> str:
 
 
 def overlay_url(project: str, image: str) -> str:
-    """Address of an image's labels, drawn; takes ``size`` (thumb, full) and ``r``, a revision."""
+    """Address of an image's labels, drawn; takes ``size`` (thumb, small, full) and ``r``, a revision."""
     return _path("overlay", project, image)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from PIL import Image
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,8 +16,8 @@ from engine.datasets.thumbnails import ensure_thumbnail
 from engine.storage.database import Database
 from engine.storage.tables import ClassRow
 
-FULL = (1600, 2000)
-"""Least and most px of the longer side of a picture over an opened image, which fills a screen."""
+LONGER_SIDE: Final = {"small": (800, 1000), "full": (1600, 2000)}
+"""Least and most px of the longer side of what lies over an opened image, whatever the image's own."""
 
 
 class Overlays:
@@ -41,7 +43,7 @@ class Overlays:
             with Image.open(ensure_thumbnail(self.database.settings, item.sha256, preprocessing)) as thumb:
                 out = thumb.size
         else:
-            out = full_size(item.width, item.height)
+            out = opened_size(item.width, item.height, *LONGER_SIDE[size])
         return overlay.draw(item.labels, classes, (item.width, item.height), out)
 
     def legend(self, project: str, image: str) -> Legend:
@@ -51,10 +53,10 @@ class Overlays:
             return legend(queries.image(session, owner.id, image), _classes(session, owner.id))
 
 
-def full_size(width: int, height: int) -> tuple[int, int]:
-    """Size (px) at which lines are fine and files small, for an image of any size, in its proportions."""
+def opened_size(width: int, height: int, least: int, most: int) -> tuple[int, int]:
+    """Bring the longer side between ``least`` and ``most`` px, in the image's proportions."""
     longer = max(width, height)
-    scale = min(max(longer, FULL[0]), FULL[1]) / longer
+    scale = min(max(longer, least), most) / longer
     scale = max(scale, 1 / min(width, height))
     return round(width * scale), round(height * scale)
 

@@ -59,8 +59,8 @@ class LabelItem(Record):
     attributes: dict[str, str] = Field(default_factory=dict)
 
 
-OverlaySize = Literal["thumb", "full"]
-"""Of labels drawn over a picture: as the gallery shows it, or as it is opened."""
+OverlaySize = Literal["thumb", "small", "full"]
+"""Of labels drawn over a picture: as the gallery shows it, or as it is opened, on a phone or a screen."""
 
 
 class ClassCount(Record):

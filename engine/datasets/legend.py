@@ -15,6 +15,10 @@ def legend(item: ImageItem, classes: Sequence[ClassInfo]) -> Legend:
     """Put the labels of an image into words."""
     known = {c.id: c for c in classes}
     named = [label for label in item.labels if label.class_id in known and not label.ignored]
+    counted = item.count_classes(known)
+    rarity = {one.position: one.count for one in counted}
+    # Names make room for those before them; the rare ones should not go.
+    named.sort(key=lambda label: rarity[known[label.class_id].position])
     corners = [(known[label.class_id], _corner(label)) for label in named]
     names = tuple(
         LabelName(
@@ -29,7 +33,7 @@ def legend(item: ImageItem, classes: Sequence[ClassInfo]) -> Legend:
     return Legend(
         width=item.width,
         height=item.height,
-        classes=item.count_classes(known),
+        classes=counted,
         names=names if len(names) <= MOST_NAMES else (),
         ignored=sum(label.ignored for label in item.labels),
     )

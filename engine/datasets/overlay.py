@@ -29,9 +29,9 @@ NOTHING: Color = (255, 255, 255, 0)
 RIM: Color = (12, 15, 24, 190)
 GREY: Color = (150, 154, 165, 60)
 HATCH: Color = (205, 208, 216, 200)
-TONES = ((0.0, 0.0), (0.015, 0.2), (-0.015, 0.1), (0.0, 0.28), (0.02, 0.06))
-"""What hue and lightness (0 to 1) of a class's colour are moved by, object by object in turn: dark ones
-become lighter and light ones darker, so that none fades into black or white."""
+TONES = (0.0, 0.12, -0.06, 0.06)
+"""What the lightness (0 to 1) of a class's colour is moved by towards the middle, object by object in turn;
+any further, and blue would be taken for the palette's sky blue."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _colors(labels: Sequence[LabelItem], known: dict[str, ClassInfo]) -> list[Co
         if label.class_id not in known:
             found.append(HATCH)
             continue
-        if _has_area(label) or label.points is not None:
+        if not label.ignored and (_has_area(label) or label.points is not None):
             turn, seen[label.class_id] = seen[label.class_id], seen[label.class_id] + 1
         found.append(_tone(class_color(known[label.class_id].position), turn))
     return found
@@ -132,11 +132,10 @@ def _colors(labels: Sequence[LabelItem], known: dict[str, ClassInfo]) -> list[Co
 
 def _tone(color: str, turn: int) -> Color:
     red, green, blue = ImageColor.getrgb(color)[:3]
-    by_hue, by_light = TONES[turn % len(TONES)]
     hue, light, saturation = rgb_to_hls(red / 255, green / 255, blue / 255)
     if turn % len(TONES):
-        light += by_light if light < 0.5 else -by_light
-        moved = hls_to_rgb((hue + by_hue) % 1.0, light, saturation)
+        step = TONES[turn % len(TONES)]
+        moved = hls_to_rgb(hue, light + (step if light < 0.5 else -step), saturation)
         red, green, blue = (round(255 * part) for part in moved)
     return red, green, blue, 255
 
@@ -271,6 +270,6 @@ def _points(
     for ends in joined:
         pen.line(ends, fill=color, width=line)
     for number, (x, y) in labelled.items():
-        for radius, fill in ((2 * line, RIM), (2 * line - 1, color), (2 * line - 3, NOTHING)):
+        for radius, fill in ((2 * line, RIM), (2 * line - 1, color), (1.5 * line - 1.5, NOTHING)):
             if fill[3] or points[number][2] == 1:
                 pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)

@@ -2,6 +2,7 @@
    changes is laid into the same view, so nothing flickers and the scroll position stays. */
 const GAP = 8;
 const DRAWN = "lensmith-labels";
+const NARROW = 700; // px of a stage on which the lines of a full overlay would be too thin
 const views = new WeakMap();
 
 export default function ({ parentElement, data, setStateValue }) {
@@ -332,8 +333,8 @@ class View {
   open(i) {
     if (i < 0 || !this.tiles.length) return;
     this.dialog ??= this.makeDialog();
-    this.show(i);
     if (!this.dialog.open) this.dialog.showModal();
+    this.show(i);
   }
 
   makeDialog() {
@@ -342,6 +343,7 @@ class View {
     this.stage = element("div", "stage");
     this.large = element("img");
     this.large.draggable = false;
+    this.large.onload = () => this.sheet.classList.add("there");
     this.large.onerror = () => {
       if (this.large.src.endsWith(this.fallback)) return;
       this.large.src = this.fallback;
@@ -395,6 +397,7 @@ class View {
     this.fallback = this.data.thumb.replace("{id}", encodeURIComponent(id));
     this.large.src = this.data.full.replace("{id}", encodeURIComponent(id));
     this.large.alt = about;
+    this.sheet.classList.remove("there");
     this.small = false;
     this.dress();
     this.about.textContent = [label.split("\n")[0], about, `${i + 1} of ${this.tiles.length}`].filter(Boolean).join(" · ");
@@ -405,6 +408,7 @@ class View {
     this.scale = factor ? Math.min(12, Math.max(1, this.scale * factor)) : 1;
     if (this.scale === 1) this.shift = [0, 0];
     this.turn();
+    this.spread();
   }
 
   turn() {
@@ -413,18 +417,24 @@ class View {
     this.sheet.style.setProperty("--unzoom", 1 / this.scale);
   }
 
+  openedSize() {
+    if (this.small) return "thumb";
+    return this.stage.clientWidth < NARROW ? "small" : "full";
+  }
+
   /* Lay the labels over the opened picture and say beside it what they are. */
   async dress() {
     const i = this.active;
     const [id, , , , , drawn] = this.tiles[i];
-    const wanted = drawn && this.labelled ? this.overlay(i, this.small ? "thumb" : "full") : "";
+    const wanted = drawn && this.labelled ? this.overlay(i, this.openedSize()) : "";
     this.cover(this.large, wanted);
     this.names.replaceChildren();
     this.legend.replaceChildren();
     this.words = null;
     if (!wanted) return;
-    const answer = await fetch(`${this.data.legend.replace("{id}", encodeURIComponent(id))}?r=${drawn}`);
-    const words = answer.ok ? await answer.json() : null;
+    const address = `${this.data.legend.replace("{id}", encodeURIComponent(id))}?r=${drawn}`;
+    const answer = await fetch(address).catch(() => null);
+    const words = answer?.ok ? await answer.json() : null;
     // Another picture may have been opened, or the labels taken off, while this one's words were on their way.
     if (!words || this.large.nextElementSibling?.dataset.url !== wanted) return;
     this.words = words;
@@ -438,18 +448,25 @@ class View {
     this.spread();
   }
 
-  /* Put the names where the picture is: it keeps its proportions in the middle of the stage. */
+  /* Put the names where the picture is, which keeps its proportions in the middle of the stage. A name that
+     would lie on another waits until there is room. */
   spread() {
     if (!this.words || this.small) return this.names.replaceChildren();
     const { width, height, names } = this.words;
     const [across, down] = [this.stage.clientWidth, this.stage.clientHeight];
     const scale = Math.min(across / width, down / height);
+    const placed = [];
     [...this.names.children].forEach((tag, n) => {
       const [, , x, y] = names[n];
       const top = (down - height * scale) / 2 + y * height * scale;
       tag.style.left = `${(across - width * scale) / 2 + x * width * scale}px`;
       tag.style.top = `${top}px`;
       tag.classList.toggle("inside", top < 18);
+      const [left, high] = [parseFloat(tag.style.left) * this.scale, top * this.scale];
+      const [wide, tall] = [tag.offsetWidth, tag.offsetHeight];
+      const free = placed.every(([x2, y2, w2, h2]) => left > x2 + w2 || x2 > left + wide || high > y2 + h2 || y2 > high + tall);
+      if (free) placed.push([left, high, wide, tall]);
+      tag.classList.toggle("waits", !free);
     });
   }
 }
