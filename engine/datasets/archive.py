@@ -15,9 +15,10 @@ import re
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -28,14 +29,15 @@ from engine.settings import Limits
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"}
+    | {".heic", ".heif", ".hif"}
 )
 ARCHIVE_SUFFIXES = frozenset(
     {".zip", ".tar", ".tgz", ".gz", ".tbz", ".tbz2", ".bz2", ".txz", ".xz", ".7z", ".rar"}
 )
+TIFFS = (".tif", ".tiff")
 PACKED_IDX = "-ubyte.gz"  # MNIST's files, packed one by one, as they are published
 OTHER_PICTURES = frozenset(
-    {".heic", ".heif", ".avif", ".svg", ".svgz", ".psd", ".jp2", ".ico", ".eps"}
-    | {".dng", ".cr2", ".nef", ".arw"}
+    {".avif", ".svg", ".svgz", ".psd", ".jp2", ".ico", ".eps"} | {".dng", ".cr2", ".nef", ".arw"}
 )
 LITTER = frozenset(
     {".ds_store", "thumbs.db", "desktop.ini", "__macosx", ".git", "@eadir", ".ipynb_checkpoints"}
@@ -85,7 +87,8 @@ class Member:
 
     ``path`` is NFC with forward slashes and for matching and showing only; ``file`` is what is opened,
     with ``entry`` the position in its directory when it is a ZIP, ``offset`` the place of its bytes when
-    it is a TAR. ``size`` in bytes. With ``raw``, the member is one picture inside that.
+    it is a TAR. ``size`` in bytes. With ``raw``, the member is one picture inside that; with ``page``, the
+    page of a TIFF whose directory is there.
     """
 
     path: str
@@ -94,6 +97,7 @@ class Member:
     entry: int | None = None
     raw: RawPixels | None = None
     offset: int | None = None
+    page: int | None = None
 
     def __post_init__(self) -> None:
         raw: Any = self.raw
@@ -111,13 +115,14 @@ class Source:
     """What an import reads from.
 
     ``ignored`` counts the litter of operating systems; ``skipped`` holds path and reason of each file
-    that is not taken in.
+    that is not taken in. ``groups`` names, for each page of a file with several, the path of the file.
     """
 
     name: str
     members: tuple[Member, ...]
     ignored: int = 0
     skipped: tuple[tuple[str, str], ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def images(self) -> tuple[Member, ...]:
@@ -159,17 +164,32 @@ def open_source(paths: Sequence[tuple[str, Path]], limits: Limits, scratch: Path
             )
         else:
             gathered.add(name, path.stat().st_size, str(path))
+    for member in [member for member in gathered.members.values() if member.path.lower().endswith(TIFFS)]:
+        gathered.add_pages(member)
     title = paths[0][0] if len(paths) == 1 else f"{len(paths):,} files"
-    return Source(title, tuple(gathered.members.values()), gathered.ignored, tuple(gathered.skipped))
+    return Source(
+        title, tuple(gathered.members.values()), gathered.ignored, tuple(gathered.skipped), gathered.groups
+    )
 
 
 def open_member(member: Member) -> BinaryIO:
     """Open a member for streaming; raises ``ArchiveError`` when the archive is damaged."""
+    if member.page is not None:
+        from engine.datasets.pages import page_content
+
+        changed = Path(member.file).stat().st_mtime_ns
+        return io.BytesIO(page_content(_whole(replace(member, path="", page=None), changed), member.page))
     if member.offset is not None:
         return io.BufferedReader(Window(member.file, member.offset, member.size))
     if member.entry is None:
         return Path(member.file).open("rb")
     return open_entry(member.file, member.entry, member.path)
+
+
+@lru_cache(maxsize=1)
+def _whole(member: Member, _changed: int) -> bytes:
+    """Read the file of pages once, however many there are."""
+    return read_member(member)
 
 
 @contextmanager
@@ -234,6 +254,7 @@ class _Gathered:
         self.folded: dict[str, str] = {}
         self.ignored = 0
         self.skipped: list[tuple[str, str]] = []
+        self.groups: dict[str, str] = {}
         self.bytes = 0
 
     def add(
@@ -267,6 +288,32 @@ class _Gathered:
             raise LimitError(f"The source holds more than {self.limits.inflated_bytes >> 30} GiB.")
         self.folded[path.casefold()] = path
         self.members[path] = Member(path, size, file, entry, offset=offset)
+
+    def add_pages(self, member: Member) -> None:
+        """List the pages of a TIFF that has several; the first keeps the path of the file."""
+        from engine.datasets.pages import list_pages
+
+        try:
+            places = list_pages(read_member(member))
+        except (ArchiveError, ValueError):
+            return  # taking it in says what is wrong with it
+        if len(places) < 2:
+            return
+        stem, dot, suffix = member.path.rpartition(".")
+        for number, place in enumerate(places, 1):
+            path = (
+                member.path if number == 1 else f"{stem}.page{number:0{len(str(len(places)))}}{dot}{suffix}"
+            )
+            if number > 1 and path.casefold() in self.folded:
+                self.skip(path, "a page of a TIFF, and a file of this name stands in the source")
+                continue
+            if len(self.members) >= self.limits.archive_members:
+                raise LimitError(
+                    f"The source holds more than {self.limits.archive_members:,} files and pages."
+                )
+            self.folded[path.casefold()] = path
+            self.members[path] = replace(member, path=path, page=place)
+            self.groups[path] = member.path
 
     def skip(self, name: str, reason: str) -> None:
         """Record that a file is not taken in."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from engine.datasets.pages import list_pages
 from engine.datasets.preprocessing import (
     ORIENTATION_TAG,
     RANGED_MODES,
@@ -95,7 +96,7 @@ def see(content: bytes, record: Preprocessing) -> Seen:
     if count:
         return _see_channels(content, count, record)
     image = open_image(content)
-    image_format, mode, frames = image.format or "", image.mode, getattr(image, "n_frames", 1)
+    image_format, mode, several = image.format or "", image.mode, _several(image, content)
     size, turned = None, orientation(image)
     if image_format in JPEGS:
         # Shrinking inside the inverse transform still reads and decodes all of the file, so damage
@@ -115,7 +116,7 @@ def see(content: bytes, record: Preprocessing) -> Seen:
         rgb=picture,
         low=low,
         high=high,
-        repairs=tuple(_repairs(opened, mode, frames)),
+        repairs=tuple(_repairs(opened, mode, several)),
         as_stored=image_format in JPEGS and picture is opened,
     )
 
@@ -148,9 +149,23 @@ def _extremes(values: NDArray[Any]) -> tuple[float, float]:
     return float(finite.min()), float(finite.max())
 
 
-def _repairs(image: Image.Image, mode: str, frames: int) -> Iterator[str]:
-    if frames > 1 and image.format not in JPEGS:
-        yield f"{frames} frames or pages; the first is used"
+def _several(image: Image.Image, content: bytes) -> str:
+    """Say that a file holds more than its first picture; counting may take minutes, as its maker likes."""
+    if image.format == "TIFF":
+        try:
+            pages = len(list_pages(content))
+        except UnreadableImageError as error:
+            return f"further pages that cannot be told apart ({error})"
+        return f"{pages} pages" if pages > 1 else ""
+    if image.format == "GIF":
+        return "several frames" if getattr(image, "is_animated", False) else ""
+    frames = getattr(image, "n_frames", 1)
+    return f"{frames} frames" if frames > 1 and image.format not in JPEGS else ""
+
+
+def _repairs(image: Image.Image, mode: str, several: str) -> Iterator[str]:
+    if several:
+        yield f"{several}; the first is used"
     if mode in RANGED_MODES:
         yield MORE_BITS
     if mode == "CMYK":

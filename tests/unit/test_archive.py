@@ -62,7 +62,7 @@ def test_a_zip_lists_its_files_and_reads_them(tmp_path: Path) -> None:
         ("ok.jpg\0.txt", "zero byte"),
         ("line\nbreak.jpg", "control"),
         ("x" * 1_001 + ".jpg", "longer"),
-        ("photo.heic", "HEIC"),
+        ("photo.avif", "AVIF"),
         ("drawing.svg", "SVG"),
         ("inner.zip", "archive inside"),
     ],
