@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 import subprocess
 import sys
@@ -19,8 +20,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
+from PIL import Image
 
-from engine.contracts.datasets import UploadInfo
+from engine.contracts.datasets import Legend, OverlaySize, UploadInfo
 from engine.contracts.files import ServedFile
 from engine.contracts.predictions import FilePrediction, Prediction
 from engine.errors import InputError, LimitError, NotFoundError
@@ -88,6 +90,24 @@ class StandInDatasets:
         return self.issues
 
 
+class StandInOverlays:
+    """Gives what ``labels`` has for a project and an image: the bytes say which and in which size."""
+
+    def __init__(self) -> None:
+        self.labels: dict[tuple[str, str], Legend] = {}
+
+    def overlay(self, project: str, image: str, size: OverlaySize) -> bytes:
+        self.legend(project, image)
+        buffer = io.BytesIO()
+        Image.new("RGBA", (40, 30), (0, 0, 255, 102)).save(buffer, "PNG")
+        return buffer.getvalue() + f"{project} {image} {size}".encode()
+
+    def legend(self, project: str, image: str) -> Legend:
+        if (project, image) not in self.labels:
+            raise NotFoundError("There is no such image.", "Reload the page.")
+        return self.labels[project, image]
+
+
 class StandInModels:
     """Answers each file with one prediction that tells its size."""
 
@@ -127,6 +147,7 @@ class StandIn:
         self.token = TOKEN
         self.settings = SimpleNamespace(allowed_hosts=())
         self.datasets = StandInDatasets(folder)
+        self.overlays = StandInOverlays()
         self.models = StandInModels()
         self.weights = StandInWeights()
 

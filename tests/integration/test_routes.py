@@ -19,7 +19,9 @@ from app.routes import ROUTES, urls
 from app.routes import uploads as upload_routes
 from app.routes.errors import HANDLERS
 from app.security import Access, SecurityMiddleware
+from engine.contracts.datasets import ClassCount, LabelName, Legend
 from engine.contracts.files import ServedFile
+from engine.contracts.palette import class_color
 from tests.web import BEARER, TOKEN, StandIn, run_async
 
 Client = httpx.AsyncClient
@@ -63,7 +65,7 @@ def test_the_server_says_that_it_is_up() -> None:
 
 @pytest.mark.parametrize("method", UNSAFE)
 @pytest.mark.parametrize(
-    "path", ["/api/uploads", "/api/uploads/u0?offset=0", "/api/predict/r", "/image/p/i/thumb"]
+    "path", ["/api/uploads", "/api/uploads/u0?offset=0", "/api/predict/r", "/image/p/i/thumb", "/overlay/p/i"]
 )
 def test_no_route_can_be_written_to_by_a_stranger(world: StandIn, method: str, path: str) -> None:
     response = over_http(lambda client: client.request(method, path, content=b"x"), headers={})
@@ -229,6 +231,53 @@ class TestUploads:
         assert get("/api/uploads/nope").status_code == 404
         put = over_http(lambda client: client.put("/api/uploads/nope?offset=0", content=b"x"))
         assert put.status_code == 404
+
+
+class TestOverlays:
+    LEGEND = Legend(
+        width=640,
+        height=480,
+        classes=(ClassCount(name="<b>RBC", position=0, count=3), ClassCount(name="WBC", position=1, count=1)),
+        names=(LabelName(name="WBC", position=1, x=0.25, y=0.5),),
+        ignored=2,
+    )
+
+    @pytest.mark.parametrize("size", ["thumb", "small", "full"])
+    def test_labels_come_as_a_picture_that_is_kept_by_its_revision(self, world: StandIn, size: str) -> None:
+        world.overlays.labels["p", "i"] = self.LEGEND
+        response = get(f"{urls.overlay_url('p', 'i')}?size={size}&r=3a")
+        assert response.content == world.overlays.overlay("p", "i", size)  # type: ignore[arg-type]
+        assert response.headers["content-type"] == "image/png"
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert "sandbox" in response.headers["content-security-policy"]
+        assert "immutable" in response.headers["cache-control"]
+        # Without a revision in its address, an answer would outlive the labels.
+        assert "no-cache" in get(f"{urls.overlay_url('p', 'i')}?size={size}").headers["cache-control"]
+
+    def test_labels_come_in_words_with_their_colours(self, world: StandIn) -> None:
+        world.overlays.labels["p", "i"] = self.LEGEND
+        response = get(f"{urls.legend_url('p', 'i')}?r=3a")
+        assert response.headers["content-type"] == "application/json"
+        assert "immutable" in response.headers["cache-control"]
+        assert response.json() == {
+            "width": 640,
+            "height": 480,
+            "classes": [["<b>RBC", class_color(0), 3], ["WBC", class_color(1), 1]],
+            "names": [["WBC", class_color(1), 0.25, 0.5]],
+            "ignored": 2,
+        }
+
+    def test_the_image_of_another_project_is_not_found(self, world: StandIn) -> None:
+        world.overlays.labels["p", "i"] = self.LEGEND
+        for url in (urls.overlay_url("q", "i"), urls.legend_url("q", "i"), "/overlay/p", "/overlay/p/i/x"):
+            response = get(url)
+            assert response.status_code == 404
+            assert response.json()["error"].endswith(".")
+
+    def test_a_size_that_there_is_not_is_a_sentence(self, world: StandIn) -> None:
+        world.overlays.labels["p", "i"] = self.LEGEND
+        response = get(f"{urls.overlay_url('p', 'i')}?size=9999999")
+        assert (response.status_code, response.json()["hint"]) == (400, "Change “size”.")
 
 
 class TestFiles:
