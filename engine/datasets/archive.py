@@ -159,8 +159,9 @@ def open_source(paths: Sequence[tuple[str, Path]], limits: Limits, scratch: Path
         elif zipfile.is_zipfile(path) and not _named_as_image(name):
             _gather_zip(path, gathered)
         elif _is_archive(name):
+            kind = {".zip": "ZIP", ".tar": "TAR"}.get(PurePosixPath(name.lower()).suffix, "ZIP or TAR")
             raise ArchiveError(
-                f"“{name}” is no ZIP or TAR that can be read.", "Pack the pictures into an ordinary ZIP."
+                f"“{name}” is no {kind} that can be read.", "Pack the pictures into an ordinary ZIP."
             )
         else:
             gathered.add(name, path.stat().st_size, str(path))
