@@ -51,10 +51,10 @@ class Census:
 
 @dataclass(frozen=True)
 class Decision:
-    """``names``: class by value; ``void``: values that do not count (``said``: by the source itself, and
-    so in masks of objects too); all others are background.
+    """What values mean: ``names`` is the class by value.
 
-    ``soft``: values from 128 on are the one class, whatever they are.
+    ``void``: values that do not count (``said``: by the source itself, and so in masks of objects too).
+    All others are background. ``soft``: values from 128 on are the one class, whatever they are.
     """
 
     names: Mapping[int, str]

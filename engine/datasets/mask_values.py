@@ -146,6 +146,7 @@ def _settled(
     areas = [label for entry in usable for label in _areas(entry, decision)]
     things: list[Label] = []
     empty = len(usable) < len(row.masks)
+    failed = {mask.path for mask in row.masks if mask.meaning == "object"}
     for entry in usable:
         found = _things(entry, named, areas, decision.said)
         if entry.mask.meaning == "object" and not found:
@@ -157,6 +158,8 @@ def _settled(
             yield skipped(entry.mask.path, None, f"nothing is left of value {value} after resizing")
     for (path, value), label in named.items():
         empty = True
+        if path in failed:
+            continue  # its one mask has been reported
         yield skipped(label.file or row.file, label.line, f"the mask “{path}” has no usable object {value}")
     if areas and things:
         areas, things = _marked(areas, "classes"), _marked(things, "objects")
