@@ -156,7 +156,7 @@ def _head(session: Session, project_id: str) -> list[HeadImage]:
         raise NotFoundError("This project does not exist.")
     # By name, not by id: the same set in another project is split the same way.
     classes = select(ClassRow.id, ClassRow.name).where(ClassRow.project_id == project_id)
-    name_of = dict(session.execute(classes).tuples().all())
+    name_of = dict(session.execute(classes).all())
     names: dict[str, list[str]] = defaultdict(list)
     labels = (
         select(AnnotationRow.image_id, AnnotationRow.class_id)
