@@ -61,7 +61,7 @@ class DatasetExports:
                 "version": version,
                 "to": str(to.expanduser().absolute()) if to else "",
             }
-            return self.jobs.enqueue("export-set", payload, project=row.id, key=key)
+        return self.jobs.enqueue("export-set", payload, project=str(payload["project_id"]), key=key)
 
     def file(self, project: str, job: str) -> ServedFile:
         """Return the ZIP of a finished export; raises ``ConflictError`` before its end."""

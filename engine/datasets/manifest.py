@@ -113,7 +113,7 @@ def _head(session: Session, project_id: str) -> tuple[dict[str, Any], Iterator[d
         .where(in_use, AnnotationRow.on_head)
         .group_by(AnnotationRow.class_id)
     )
-    counts: dict[str | None, int] = dict(session.execute(counted).tuples().all())
+    counts = {row[0]: row[1] for row in session.execute(counted)}
     classes = (
         select(ClassRow)
         .where(ClassRow.project_id == project_id, ClassRow.deleted_at.is_(None))

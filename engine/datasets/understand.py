@@ -59,7 +59,8 @@ class Order:
             name=name or source.name,
             project_id=payload["project_id"],
             task=payload.get("task") or None,
-            tasks=payload["tasks"],
+            # An order that was queued before there were several tasks names the one kind of its own.
+            tasks=payload.get("tasks") or {payload["labels"]: payload["task"]},
             format=payload.get("format") or None,
             schema=payload.get("schema") or "",
             mode=payload.get("mode") or "new",

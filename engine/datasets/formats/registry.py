@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from engine.contracts.datasets import FormatGuess, LabelKind
 from engine.datasets.archive import Source
-from engine.datasets.formats import class_folders, coco, csv_table, loose_images
+from engine.datasets.formats import class_folders, coco, csv_table, loose_images, voc, yolo
 from engine.datasets.formats.base import DatasetFormat, Recognition, SourceView
 from engine.errors import InputError
 
 FORMATS: tuple[DatasetFormat, ...] = (
     coco.FORMAT,
+    voc.FORMAT,
+    yolo.FORMAT,
     csv_table.FORMAT,
     class_folders.FORMAT,
     loose_images.FORMAT,
