@@ -20,7 +20,9 @@ from engine.contracts.datasets import (
     ImportIssue,
     ImportReport,
     LabelItem,
+    Legend,
     Outcome,
+    OverlaySize,
     SizeSummary,
     VersionInfo,
 )
@@ -30,6 +32,8 @@ from engine.contracts.projects import ProjectStatus, ProjectSummary, SampleInfo,
 from engine.contracts.results import (
     MetricValue,
 )
+from engine.datasets.legend import legend
+from engine.datasets.overlay import draw
 from engine.errors import NotFoundError, UnavailableError
 from tests.ui.fake_world import NOW, picture
 
@@ -115,6 +119,21 @@ class FakeProjects:
     def create_sample(self, name: str, key: str | None = None) -> JobInfo:
         self.world.note("create_sample", name)
         return self.world.jobs.get("import1")
+
+
+class FakeOverlays:
+    """Stands in for ``Lensmith.overlays``."""
+
+    def __init__(self, world: Any) -> None:
+        self.world = world
+
+    def overlay(self, project: str, image: str, size: OverlaySize) -> bytes:
+        item = self.world.datasets.image(project, image)
+        classes = self.world.datasets.summary(project).classes
+        return draw(item.labels, classes, (item.width, item.height), (item.width, item.height))
+
+    def legend(self, project: str, image: str) -> Legend:
+        return legend(self.world.datasets.image(project, image), self.world.datasets.summary(project).classes)
 
 
 class FakeDatasets:
@@ -238,7 +257,25 @@ class FakeDatasets:
             width=512,
             height=384,
             split=("train", "val", "test")[(number // 6) % 3],
-            labels=(LabelItem(id=f"l{number}", class_id=f"c{kind}"),),
+            labels=self._objects(number) if self.world.drawn else self._one_class(number),
+            negative=self.world.drawn and number % 10 == 9,
+        )
+
+    def _one_class(self, number: int) -> tuple[LabelItem, ...]:
+        return (LabelItem(id=f"l{number}", class_id=f"c{number % len(self.world.classes)}"),)
+
+    def _objects(self, number: int) -> tuple[LabelItem, ...]:
+        """Two objects of one class and one of the next, but none on some images."""
+        if number % 10 > 7:
+            return ()
+        kinds = (number, number, number + 1)
+        return tuple(
+            LabelItem(
+                id=f"l{number}-{n}",
+                class_id=f"c{kind % len(self.world.classes)}",
+                box=(60.0 + 120 * n, 90.0, 160.0 + 120 * n, 220.0),
+            )
+            for n, kind in enumerate(kinds)
         )
 
     def change_class(

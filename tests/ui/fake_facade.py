@@ -2,7 +2,7 @@
 
 ``FakeFacade(kind)``: "normal" (a project with images, a finished and a running run), "empty" (nothing
 yet) or "broken" (every call about data raises an expected error). What the screens ask it to do is kept
-in ``calls``.
+in ``calls``. With ``drawn``, labels have boxes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from engine.contracts.runs import (
     ExportInfo,
 )
 from engine.errors import UnavailableError
-from tests.ui.fake_data import FakeDatasets, FakeProjects
+from tests.ui.fake_data import FakeDatasets, FakeOverlays, FakeProjects
 from tests.ui.fake_runs import FakeResults, FakeRuns
 from tests.ui.fake_weights import FakeWeights, catalog, check_backbone, plan_of
 from tests.ui.fake_world import CLASSES, HOSTILE, NOW, TOTAL, picture
@@ -155,9 +155,15 @@ class FakeFacade:
     """The whole facade; see the module's docstring."""
 
     def __init__(
-        self, kind: str = "normal", *, classes: tuple[str, ...] = CLASSES, total: int = TOTAL
+        self,
+        kind: str = "normal",
+        *,
+        classes: tuple[str, ...] = CLASSES,
+        total: int = TOTAL,
+        drawn: bool = False,
     ) -> None:
         self.kind = kind
+        self.drawn = drawn
         self.classes = classes
         self.total = total
         self.queued = 0
@@ -170,6 +176,7 @@ class FakeFacade:
         self.token = "fake-token"
         self.projects = FakeProjects(self)
         self.datasets = FakeDatasets(self)
+        self.overlays = FakeOverlays(self)
         self.runs = FakeRuns(self)
         self.results = FakeResults(self)
         self.models = FakeModels(self)

@@ -333,6 +333,7 @@ def test_the_fake_has_the_facade_s_signatures() -> None:
         datasets,
         jobs,
         open_workspace,
+        overlays,
         projects,
         results,
         runs,
@@ -342,7 +343,8 @@ def test_the_fake_has_the_facade_s_signatures() -> None:
     fake = FakeFacade()
     real = {
         "projects": projects.Projects, "datasets": datasets.Datasets, "runs": runs.Runs,
-        "results": results.Results, "jobs": jobs.Jobs, "weights": weights.Weights,
+        "overlays": overlays.Overlays, "results": results.Results, "jobs": jobs.Jobs,
+        "weights": weights.Weights,
     }  # fmt: skip
     for area, cls in real.items():
         for name, method in inspect.getmembers(getattr(fake, area), inspect.ismethod):
