@@ -104,7 +104,7 @@ def parse_fractions(text: str) -> tuple[float, float, float]:
         raise InputError(f"“{text}” are not three shares.", "Write for example 70,20,10.") from error
     total = train + val + test
     whole = 1.0 if total < 2 else 100.0
-    if abs(total - whole) > 1e-6 * whole:
+    if not abs(total - whole) <= 1e-6 * whole:  # also what is no number
         raise InputError("The shares of train, val and test sum to 100 %.", "For example 70,20,10.")
     return train / whole, val / whole, test / whole
 

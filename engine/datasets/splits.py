@@ -166,7 +166,7 @@ def folds(
 
 def check_fractions(fractions: Sequence[float]) -> None:
     """Raise ``ValueError`` unless these are shares that sum to 1."""
-    if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
+    if not (min(fractions) >= 0 and abs(sum(fractions) - 1) <= 1e-9):
         raise ValueError("fractions are shares that sum to 1")
 
 

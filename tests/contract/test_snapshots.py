@@ -15,6 +15,8 @@ from engine.api.overlays import Overlays
 from engine.api.projects import Projects
 from engine.api.results import Results
 from engine.api.runs import Runs
+from engine.api.splits import Splits
+from engine.api.versions import Versions
 from engine.api.weights import Weights
 from engine.tasks.registry import TASKS
 
@@ -44,7 +46,8 @@ def _signatures(cls: type) -> list[str]:
 
 def test_facade_signatures() -> None:
     lines = []
-    for cls in (Lensmith, Projects, Datasets, Overlays, Runs, Results, Models, Weights, Jobs):
+    areas = (Projects, Datasets, Overlays, Versions, Splits, Runs, Results, Models, Weights, Jobs)
+    for cls in (Lensmith, *areas):
         lines += _signatures(cls)
     _check("facade.txt", "\n".join(lines) + "\n")
 

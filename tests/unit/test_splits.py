@@ -77,7 +77,7 @@ def test_a_share_of_nothing_gets_nothing() -> None:
 
 
 def test_wrong_fractions_are_refused() -> None:
-    for wrong in ((0.5, 0.5, 0.5), (1.2, -0.1, -0.1)):
+    for wrong in ((0.5, 0.5, 0.5), (1.2, -0.1, -0.1), (float("nan"), 0.5, 0.5)):
         with pytest.raises(ValueError, match="shares"):
             assign(["a"], 0, wrong)
     with pytest.raises(ValueError, match="one entry"):
