@@ -50,8 +50,9 @@ def _offers(found: list[Found], tasks: Mapping[LabelKind, str]) -> Iterator[Impo
         for kind in recognition.kinds:
             if kind not in tasks:
                 continue
-            if kind == "points" and len(recognition.schemas) > 1:
-                for schema in recognition.schemas:
+            schemas = [one for one in recognition.schemas if kind == "points" or not one.points]
+            if len(schemas) > 1:
+                for schema in schemas:
                     yield ImportOffer(
                         task=tasks[kind],
                         **{**common, "images": schema.images},

@@ -150,7 +150,7 @@ def choose(source: Source, order: Order) -> tuple[Found, LabelKind, list[str]]:
     if not all_found:
         raise nothing_found(source, order)
     best = all_found[0]
-    kinds = [kind for kind in best.recognition.kinds if kind in order.tasks]
+    kinds = [one for one in best.recognition.kinds if one in order.tasks]
     kind: LabelKind = wanted or (kinds[0] if kinds else next(iter(order.tasks)))
     others = _others(all_found, kind, order)
     notes = [f"It could also be taken as {', '.join(others)}."] if others else []
@@ -185,13 +185,14 @@ def nothing_found(source: Source, order: Order) -> InputError:
 
 
 def _ask_schema(recognition: Recognition, kind: LabelKind, order: Order) -> None:
-    """Ask which sort of keypoints, where the set has several."""
-    names = [schema.name for schema in recognition.schemas]
-    if kind != "points" or len(names) < 2 or order.schema in names:
+    """Ask which sort of labels, where the set has several that do not fit into one project."""
+    schemas = [schema for schema in recognition.schemas if kind == "points" or not schema.points]
+    names = [schema.name for schema in schemas]
+    if len(names) < 2 or order.schema in names:
         return
-    listed = "; ".join(f"“{one.name}”: {one.points} points" for one in recognition.schemas)
+    listed = "; ".join(one.title for one in schemas[:SHOWN_CLASSES])
     raise QuestionError(
-        f"The set has {len(names)} sorts of keypoints: {listed}.",
+        f"The set has {len(names)} sorts of labels: {listed}.",
         "Choose one; the others go into projects of their own.",
         flag="--schema",
         choices=tuple(names),

@@ -10,16 +10,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from engine.contracts.datasets import LabelKind, LabelSchema, Split
+from engine.contracts.datasets import LabelKind, Split
 from engine.datasets.archive import Member
 from engine.datasets.formats.base import (
     ALL_FEATURES,
     DatasetFormat,
-    LabelIssue,
     Reading,
     ReadOptions,
     Recognition,
@@ -29,10 +28,11 @@ from engine.datasets.formats.base import (
     skipped,
     split_of,
 )
-from engine.datasets.formats.coco_labels import VOID, Category, label_of
+from engine.datasets.formats.coco_labels import Category, label_of
+from engine.datasets.formats.coco_sorts import File, Image, heads, of_schema, schemas
 from engine.datasets.formats.coco_write import LABELLED, write
 from engine.datasets.formats.json_stream import elements
-from engine.datasets.labels import ClassHead, ImageLabels, Label
+from engine.datasets.labels import ImageLabels
 from engine.errors import InputError, QuestionError
 
 HEAD = re.compile(rb'"(images|annotations|categories|info|licenses)"\s*:')
@@ -44,28 +44,6 @@ KINDS: tuple[tuple[str, LabelKind], ...] = (
 """Which kinds of label a shape serves, the one that most people want first."""
 
 
-@dataclass(frozen=True)
-class _Image:
-    """An entry of ``images``."""
-
-    name: str
-    size: tuple[int, int] | None
-    labelled: bool
-
-
-@dataclass
-class _File:
-    """What one file says; labels by the image's id, in the file's order."""
-
-    path: str
-    split: Split | None
-    categories: dict[int | str, Category]
-    images: dict[int | str, _Image]
-    labels: dict[int | str, list[Label]] = field(default_factory=dict)
-    issues: list[LabelIssue] = field(default_factory=list)
-    found: Counter[str] = field(default_factory=Counter)
-
-
 def recognise(view: SourceView) -> Recognition | None:
     """Recognise JSON with images and annotations; the kinds are those that occur."""
     files = _files(view)
@@ -73,11 +51,11 @@ def recognise(view: SourceView) -> Recognition | None:
         return None
     found = sum((one.found for one in files), Counter[str]())
     kinds = [kind for word, kind in KINDS if found[word]]
-    names = tuple(head.name for head in _heads(files))
+    names = tuple(head.name for head in heads(files))
     images = sum(len(one.images) for one in files)
     listed = ", ".join(one.path for one in files[:SHOWN])
     reason = f"{listed}: {images:,} images with {found['all']:,} annotations in {len(names)} classes"
-    return Recognition(reason, tuple(kinds) or ("boxes",), names, images, _schemas(files))
+    return Recognition(reason, tuple(kinds) or ("boxes",), names, images, schemas(files))
 
 
 def read(view: SourceView, options: ReadOptions) -> Reading:
@@ -89,15 +67,15 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
     files = _files(view)
     if not files:
         raise InputError("There is no COCO JSON in the source.", "It has the keys images and annotations.")
-    _refuse_clashes(files, options)
-    kept = _of_schema(files, options)
+    kept = of_schema(files, options.schema)
+    _refuse_doubled(kept, options)
     notes: tuple[str, ...] = ()
-    if kept is not files and (left := sum(one.found["all"] for one in files) - _count(kept)):
-        notes = (f"{left:,} labels belong to other sorts of keypoints.",)
-    return Reading(_rows(view, kept), _heads(kept), notes=notes)
+    if left := _count(files) - _count(kept):
+        notes = (f"{left:,} labels belong to other sorts, which go into projects of their own.",)
+    return Reading(_rows(view, kept), heads(kept), notes=notes)
 
 
-def _rows(view: SourceView, files: Sequence[_File]) -> Iterator[Row]:
+def _rows(view: SourceView, files: Sequence[File]) -> Iterator[Row]:
     seen: dict[str, str] = {}
     for one in files:
         yield from one.issues
@@ -119,7 +97,7 @@ def _rows(view: SourceView, files: Sequence[_File]) -> Iterator[Row]:
     yield from (ImageLabels(member.path) for member in view.images if member.path not in seen)
 
 
-def _find(view: SourceView, one: _File, name: str) -> str:
+def _find(view: SourceView, one: File, name: str) -> str:
     """Find a picture: beside the file, by its name in the source, or in the folder of the file's split."""
     beside = str(PurePosixPath(one.path).parent / name.replace("\\", "/").lstrip("/"))
     if beside in view.by_path and view.by_path[beside].is_image:
@@ -138,22 +116,22 @@ def _find(view: SourceView, one: _File, name: str) -> str:
         return folders[0]
 
 
-def _files(view: SourceView) -> list[_File]:
+def _files(view: SourceView) -> list[File]:
     """Read all COCO files of a source, once."""
     if KEPT not in view.kept:
         members = [member for member in view.named(".json") if HEAD.search(view.head(member))]
         read_files = (_file(view, member) for member in members)
         view.kept[KEPT] = [one for one in read_files if one is not None]
-    files: list[_File] = view.kept[KEPT]
+    files: list[File] = view.kept[KEPT]
     return files
 
 
-def _file(view: SourceView, member: Member) -> _File | None:
+def _file(view: SourceView, member: Member) -> File | None:
     images = _images(view, member)
     if not images:
         return None
     categories = _categories(view, member)
-    one = _File(member.path, split_in(member.path), categories, images)
+    one = File(member.path, split_in(member.path), categories, images)
     ids: set[Any] = set()
     unknown: Counter[str] = Counter()
     for entry in elements(view, member, "annotations.item"):
@@ -181,7 +159,7 @@ def _file(view: SourceView, member: Member) -> _File | None:
     return one
 
 
-def _take(one: _File, entry: dict[str, Any], image_id: int | str, category: Category, ids: set[Any]) -> None:
+def _take(one: File, entry: dict[str, Any], image_id: int | str, category: Category, ids: set[Any]) -> None:
     """Add the label of one annotation, or the issue that it is."""
     number = entry.get("id")
     try:
@@ -198,15 +176,15 @@ def _take(one: _File, entry: dict[str, Any], image_id: int | str, category: Cate
     one.labels.setdefault(image_id, []).append(label)
 
 
-def _images(view: SourceView, member: Member) -> dict[int | str, _Image]:
-    images: dict[int | str, _Image] = {}
+def _images(view: SourceView, member: Member) -> dict[int | str, Image]:
+    images: dict[int | str, Image] = {}
     for entry in elements(view, member, "images.item"):
         if not isinstance(entry, dict) or not isinstance(entry.get("file_name"), str):
             return {}
         width, height = entry.get("width"), entry.get("height")
         size = (width, height) if isinstance(width, int) and isinstance(height, int) else None
         size = size if size and min(size) > 0 else None
-        image = _Image(entry["file_name"], size, entry.get(LABELLED, True) is not False)
+        image = Image(entry["file_name"], size, entry.get(LABELLED, True) is not False)
         number = _id(entry.get("id"))
         if images.setdefault(number, image) != image:
             raise InputError(
@@ -247,60 +225,11 @@ def split_in(path: str) -> Split | None:
     return None
 
 
-def _heads(files: Sequence[_File]) -> tuple[ClassHead, ...]:
-    heads: dict[str, ClassHead] = {}
-    for one in files:
-        for category in one.categories.values():
-            if category.name != VOID:
-                heads.setdefault(category.name, category.head)
-    return tuple(heads.values())
-
-
-def _schemas(files: Sequence[_File]) -> tuple[LabelSchema, ...]:
-    """Give the sorts of keypoints: categories that share their points."""
-    sorts: dict[tuple[str, ...], list[str]] = {}
-    for one in files:
-        for category in one.categories.values():
-            if category.points:
-                names = sorts.setdefault(category.points, [])
-                names += [category.name] if category.name not in names else []
-    return tuple(
-        LabelSchema(
-            name=names[0], title=f"{', '.join(names[:3])}: {len(points)} points", points=len(points)
-        )
-        for points, names in sorts.items()
-    )
-
-
-def _of_schema(files: list[_File], options: ReadOptions) -> list[_File]:
-    """Keep the labels of one sort of keypoints, where a person has chosen one."""
-    if options.kind != "points" or not options.schema or len(_schemas(files)) < 2:
-        return files
-    points = {
-        category.points
-        for one in files
-        for category in one.categories.values()
-        if category.name == options.schema
-    }
-    kept = []
-    for one in files:
-        categories = {key: cat for key, cat in one.categories.items() if cat.points in points}
-        names = {category.name for category in categories.values()}
-        labels = {
-            number: chosen
-            for number, own in one.labels.items()
-            if (chosen := [label for label in own if label.name in names])
-        }
-        images = {number: image for number, image in one.images.items() if number in labels}
-        kept.append(replace(one, categories=categories, labels=labels, images=images))
-    return kept
-
-
-def _count(files: Sequence[_File]) -> int:
+def _count(files: Sequence[File]) -> int:
     return sum(len(labels) for one in files for labels in one.labels.values())
 
 
-def _refuse_clashes(files: Sequence[_File], options: ReadOptions) -> None:
+def _refuse_doubled(files: Sequence[File], options: ReadOptions) -> None:
     """Ask when two categories of one file have the same name."""
     for one in files:
         names = Counter(category.name for category in one.categories.values())

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 
 from engine.contracts.datasets import FormatGuess, LabelKind
 from engine.datasets.archive import Source
-from engine.datasets.formats import class_folders, coco, csv_table, loose_images, voc, yolo
+from engine.datasets.formats import (
+    class_folders,
+    coco,
+    csv_table,
+    instance_masks,
+    loose_images,
+    mask_pairs,
+    object_masks,
+    voc,
+    yolo,
+)
 from engine.datasets.formats.base import DatasetFormat, Recognition, SourceView
 from engine.errors import InputError
 
@@ -15,6 +25,9 @@ FORMATS: tuple[DatasetFormat, ...] = (
     voc.FORMAT,
     yolo.FORMAT,
     csv_table.FORMAT,
+    object_masks.FORMAT,
+    instance_masks.FORMAT,
+    mask_pairs.FORMAT,
     class_folders.FORMAT,
     loose_images.FORMAT,
 )
@@ -70,4 +83,8 @@ def recognise(source: Source, labels: LabelKind | None = None) -> list[Found]:
         if recognition is None or (labels and not {labels, "none"} & set(recognition.kinds)):
             continue
         found.append(Found(known, recognition, view))
+    explicit = [one for one in found if one.format not in (class_folders.FORMAT, loose_images.FORMAT)]
+    if explicit and not any("class" in one.recognition.kinds for one in explicit):
+        # Folders of images and masks look like classes too; who means that says so.
+        return [one for one in found if one.format is not class_folders.FORMAT]
     return found
