@@ -9,7 +9,7 @@ import typer
 from engine.api import Lensmith, open_workspace
 from engine.cli.app import Json, Project, dataset_app
 from engine.cli.support import answer
-from engine.contracts.datasets import ClassSpread, SplitRule, VersionDiff
+from engine.contracts.datasets import SplitPreview, SplitRule, VersionDiff
 from engine.errors import InputError
 
 
@@ -79,14 +79,7 @@ def dataset_split(
     )
     preview = lensmith.splits.preview(project, rule)
     document = preview.model_dump(mode="json") | {"changed": 0}
-    lines = [", ".join(f"{name} {count:,}" for name, count in preview.splits.items())]
-    lines += _spread_lines(preview.classes)
-    if preview.groups is not None:
-        found = preview.groups
-        lines.append(
-            f"{found.groups:,} groups; the largest, “{found.largest_key}”, has {found.largest:,} images"
-        )
-    lines += [preview.note] if preview.note else []
+    lines = preview_lines(preview)
     if dry_run:
         lines.append(f"{preview.moved:,} images would move")
     else:
@@ -94,6 +87,19 @@ def dataset_split(
         document |= receipt.model_dump(mode="json")
         lines.append(receipt.message)
     _show(document, lines, as_json)
+
+
+def preview_lines(preview: SplitPreview) -> list[str]:
+    """Write what a rule makes of a dataset as lines of text."""
+    lines = [", ".join(f"{name} {count:,}" for name, count in preview.splits.items())]
+    for row in preview.classes:
+        spread = "  ".join(f"{part} {count:,}" for part, count in row.images.items())
+        lines.append(f"  {row.name:24} {spread}")
+    if (found := preview.groups) is not None:
+        lines.append(
+            f"{found.groups:,} groups; the largest, “{found.largest_key}”, has {found.largest:,} images"
+        )
+    return lines + ([preview.note] if preview.note else [])
 
 
 def parse_fractions(text: str) -> tuple[float, float, float]:
@@ -125,13 +131,6 @@ def _folds(lensmith: Lensmith, project: str, k: int, seed: int, by: str, as_json
     lines = [f"{image.fold}  {image.path}" for image in plan.images]
     lines += [plan.note] if plan.note else []
     _show(plan.model_dump(mode="json"), lines, as_json)
-
-
-def _spread_lines(classes: tuple[ClassSpread, ...]) -> list[str]:
-    return [
-        f"  {row.name:24} " + "  ".join(f"{part} {count:,}" for part, count in row.images.items())
-        for row in classes
-    ]
 
 
 def _show(document: Any, lines: list[str], as_json: bool) -> None:
