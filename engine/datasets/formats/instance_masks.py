@@ -110,11 +110,8 @@ def _draw(row: ImageLabels, label: Label, value: int, layers: list[NDArray[np.ui
     if value > MOST_OBJECTS:
         raise InputError(f"“{row.path}” has more than {MOST_OBJECTS:,} objects.", "Export it as COCO.")
     pixels = label_pixels(row, label)
-    for layer, drawn in enumerate(layers):
-        if not drawn[pixels].any():
-            break
-    else:
-        layer = len(layers)
+    layer = next((at for at, drawn in enumerate(layers) if not drawn[pixels].any()), len(layers))
+    if layer == len(layers):
         layers.append(blank(row))
     layers[layer][pixels] = value
     return layer
@@ -159,10 +156,10 @@ def _json_entries(text: str) -> Iterator[tuple[int | None, str, str]]:
     except (ValueError, RecursionError):
         content = None
     for value, entry in content.items() if isinstance(content, dict) else ():
-        inner = (
-            next((entry[key] for key in CLASSES if key in entry), "") if isinstance(entry, dict) else entry
-        )
-        yield None, value, clean_class(inner) if isinstance(inner, str) else ""
+        name = entry
+        if isinstance(entry, dict):
+            name = next((entry[key] for key in sorted(CLASSES & entry.keys())), "")
+        yield None, value, clean_class(name) if isinstance(name, str) else ""
     if not isinstance(content, dict):
         yield None, "damaged JSON", ""
 

@@ -44,6 +44,7 @@ LOOKED_AT = 12
 LOOK_BYTES = 8 * 2**20
 NUMBERED = 20  # values of one mask above which they rather number objects
 SMALL_SHARE = 0.05  # of the picture that the box around an object takes, in the median
+NO_IMAGE = "no image of this name is in the source"
 PHOTO = 0.5  # characters of run lengths per pixel
 
 
@@ -100,12 +101,14 @@ def find_pairs(view: SourceView) -> Pairs:
             strays = more
     chosen, left, doubles = _one_each(found)
     sorts = {_sort(mask) for mask in chosen.values()}
-    notes = [*_left_note(left), *_output_note(outputs)]
+    # Masks of another sort that pair with nothing are another set's business, told in one sentence.
     kept = [
         (mask.path, reason)
         for mask, reason in [*strays, *doubles]
-        if _sort(mask) in sorts or not reason.startswith("no image")
+        if _sort(mask) in sorts or reason != NO_IMAGE
     ]
+    others = [mask.path for mask, reason in strays if _sort(mask) not in sorts and reason == NO_IMAGE]
+    notes = [*_left_note(left), *_output_note(outputs), *(_others_note(others) if found else ())]
     return Pairs(
         {image: mask.path for image, mask in chosen.items()},
         tuple(image.path for image in images),
@@ -264,7 +267,7 @@ def _match(
         elif best:
             strays.append((mask, f"it could belong to {some(image.path for image in best)}"))
         else:
-            strays.append((mask, "no image of this name is in the source"))
+            strays.append((mask, NO_IMAGE))
     return found, strays
 
 
@@ -318,6 +321,14 @@ def _one_each(
 def _left_note(left: Counter[str]) -> Iterator[str]:
     for word, number in sorted(left.items()):
         yield f"{number:,} masks of another sort (“{word}”) are not used; the images have other masks."
+
+
+def _others_note(others: Sequence[str]) -> Iterator[str]:
+    if others:
+        yield (
+            f"{len(others):,} pictures in other folders of masks belong to no image by their names "
+            f"({some(sorted(others), 1)}); they are not used."
+        )
 
 
 def _output_note(outputs: set[str]) -> Iterator[str]:

@@ -29,6 +29,7 @@ from engine.datasets.formats.base import (
 from engine.datasets.formats.mask_drawing import label_pixels, save_mask
 from engine.datasets.formats.mask_folders import (
     IMAGE_WORDS,
+    NO_IMAGE,
     Place,
     are_single,
     closest,
@@ -136,9 +137,8 @@ def _layout(view: SourceView) -> _Layout:
         else:
             left[mask.word].append((mask.path, found))
     for word, unused in left.items():
-        if word in words:
-            strays += [(path, _reason(found)) for path, found in unused]
-    others = sum(len(unused) for word, unused in left.items() if word not in words)
+        strays += [(path, _reason(found)) for path, found in unused if found or word in words]
+    others = sum(not found for word, unused in left.items() for _, found in unused if word not in words)
     notes = (f"{others:,} masks of another sort are not used.",) if others and words else ()
     return _Layout(layout.masks, layout.images, tuple(sorted(strays)), notes)
 
@@ -185,7 +185,7 @@ def _named(mask: Place, by_stem: dict[str, list[Place]]) -> tuple[list[Place], s
 
 def _reason(found: Sequence[Place]) -> str:
     if not found:
-        return "no image of this name is in the source"
+        return NO_IMAGE
     return f"it could belong to {some(image.path for image in found)}"
 
 
