@@ -398,7 +398,7 @@ def test_boxes_are_read_back_with_hostile_names(tmp_path: Path) -> None:
         ImageLabels(
             name,
             (Label(CLASSES[n % 8], (1.5, 2, 30.25, 20 + n / 7)), Label("cat", (0, 0, 40, 30))),
-            split=("train", "val", "test", None)[n % 4],  # type: ignore[arg-type]
+            split=("train", "val", "test", None)[n % 4],
             size=(40, 30),
         )
         for n, name in enumerate(names)
@@ -494,7 +494,7 @@ def not_empty(content: bytes) -> int:
 
 
 @given(damaged(GOOD), damaged(b"train: images\nnames:\n  0: cat\n  1: dog\nnc: 2\n"))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_damage_is_refused_or_accounted_for(text: bytes, header: bytes) -> None:
     with TemporaryDirectory() as folder:
         files = {"images/a.jpg": b"", "labels/a.txt": text, "data.yaml": header, "labels/stray.txt": text}
@@ -511,7 +511,7 @@ def test_damage_is_refused_or_accounted_for(text: bytes, header: bytes) -> None:
         assert len(issues) - len(own) == not_empty(text)
         assert row.negative == (not_empty(text) == 0)
         for label in row.labels:
-            numbers = label.box or next(iter(label.mask.rings)) if label.mask else label.box
+            numbers = label.mask.rings[0] if isinstance(label.mask, Polygons) else label.box
             assert numbers is not None and np.isfinite(numbers).all()
 
 
@@ -519,6 +519,6 @@ def test_pictures_are_copied_as_they_are(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8), "red").save(tmp_path / "p.png")
     row = ImageLabels("p.png", (Label("x", (0, 0, 4, 4)),), size=(8, 8))
     (tmp_path / "out").mkdir()
-    yolo.write(ExportSet("boxes", (ClassHead("x"),), [(row, tmp_path / "p.png")]), tmp_path / "out")
+    yolo_write.write(ExportSet("boxes", (ClassHead("x"),), [(row, tmp_path / "p.png")]), tmp_path / "out")
     assert (tmp_path / "out/images/p.png").read_bytes() == (tmp_path / "p.png").read_bytes()
     assert (tmp_path / "out/labels/p.txt").read_text() == "0 0.25 0.25 0.5 0.5\n"
