@@ -31,6 +31,7 @@ from engine.datasets.formats.base import (
     skipped,
     split_of,
 )
+from engine.datasets.formats.conventions import weave
 from engine.datasets.formats.writing import ImageNames
 from engine.datasets.formats.xml_files import (
     Node,
@@ -101,18 +102,8 @@ def _heads(view: SourceView, files: Iterable[Member]) -> dict[str, ClassHead]:
         for image in stream_xml(view, member, ["image"]):
             for box in image.all("box"):
                 points = found.setdefault(_name(box), [])
-                _weave(points, [part.attributes.get("name", "") for part in box.all("part")])
+                weave(points, [part.attributes.get("name", "") for part in box.all("part")])
     return {name: ClassHead(name, tuple(points)) for name, points in found.items()}
-
-
-def _weave(points: list[str], named: list[str]) -> None:
-    """Put the new names of a box behind the one that each follows, or before the first known one."""
-    known = [points.index(name) for name in named if name in points]
-    place = known[0] if known else len(points)
-    for name in named:
-        if name not in points:
-            points.insert(place, name)
-        place = points.index(name) + 1
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from engine.contracts.datasets import Split
 from engine.datasets.archive import IMAGE_SUFFIXES, Member
 from engine.datasets.formats.base import SourceView, split_of
+from engine.datasets.formats.conventions import folder_splits
 from engine.datasets.formats.xml_files import DamagedXmlError, read_xml
 from engine.errors import InputError
 
@@ -195,7 +196,7 @@ def _splits(
         if missing:
             notes.append(f"{missing:,} names in “{member.path}” belong to no image of the source.")
     if not named:
-        return _folder_splits(images), {}, tuple(notes)
+        return folder_splits(images), {}, tuple(notes)
     whole = {word for words in named.values() for word in words}
     return _settle(named, train_only=not whole & {"train", "val"}), _torn(named), tuple(notes)
 
@@ -240,16 +241,6 @@ def _entry(entry: str, root: str, keys: _Keys) -> list[str]:
     if PurePosixPath(plain).suffix.lower() in IMAGE_SUFFIXES:
         names.append(str(PurePosixPath(plain).with_suffix("")))
     return next((found for name in names if name and (found := keys.find(name, root))), [])
-
-
-def _folder_splits(images: tuple[str, ...]) -> dict[str, Split]:
-    """Take splits from folders (``train/a.jpg``) where at least two splits have one."""
-    splits: dict[str, Split] = {}
-    for image in images:
-        split = next((found for part in image.split("/")[:-1] if (found := split_of(part))), None)
-        if split is not None:
-            splits[image] = split
-    return splits if len(Counter(splits.values())) > 1 else {}
 
 
 def _folder_at(path: str, name: str) -> int | None:

@@ -1,0 +1,53 @@
+"""What several formats leave to habit: splits as folders, the order of named points, round shapes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from engine.contracts.datasets import Split
+from engine.datasets.formats.base import split_of
+
+NO_SPLIT = "unsplit"
+"""The folder of exported images without a split, beside those of splits."""
+CORNERS = 32  # of the outline that a circle becomes
+
+
+def folder_splits(paths: Iterable[str]) -> dict[str, Split]:
+    """Take splits from folders (``train/a.jpg``) where at least two splits have one.
+
+    The first folder on the way that names a split (or none, ``unsplit``) decides.
+    """
+    splits: dict[str, Split] = {}
+    for path in paths:
+        for part in path.split("/")[:-1]:
+            split = split_of(part)
+            if split is not None:
+                splits[path] = split
+            if split is not None or part == NO_SPLIT:
+                break
+    return splits if len(set(splits.values())) > 1 else {}
+
+
+def weave(points: list[str], named: Sequence[str]) -> None:
+    """Put new names behind the one that each follows in ``named``, or before the first known one.
+
+    So the order of all points is found although no object has all of them.
+    """
+    known = [points.index(name) for name in named if name in points]
+    place = known[0] if known else len(points)
+    for name in named:
+        if name not in points:
+            points.insert(place, name)
+        place = points.index(name) + 1
+
+
+def circle(middle: tuple[float, float], edge: tuple[float, float]) -> list[float]:
+    """Return the outline (x, y, x, y, ...) of a circle about ``middle`` through ``edge``."""
+    radius = math.dist(middle, edge)
+    steps = (2 * math.pi * step / CORNERS for step in range(CORNERS))
+    return [
+        part
+        for step in steps
+        for part in (middle[0] + radius * math.cos(step), middle[1] + radius * math.sin(step))
+    ]
