@@ -196,6 +196,11 @@ def test_other_texts_are_no_lists(tmp_path: Path, text: str) -> None:
     )
 
 
+def test_texts_of_single_images_are_no_lists(tmp_path: Path) -> None:
+    files = {"a.jpg": "", "a.txt": "a.jpg cat\n", "train.jpg": "", "train.txt": "train.jpg cat\n"}
+    assert said(tmp_path, files) == {"a.jpg": (), "train.jpg": ("cat",)}
+
+
 # -- bad input -----------------------------------------------------------------------------------------
 
 

@@ -201,6 +201,13 @@ def test_label_texts_beside_other_texts(tmp_path: Path) -> None:
     ]
 
 
+def test_a_set_with_nothing_on_its_images_is_recognised_by_its_yaml(tmp_path: Path) -> None:
+    files = {"data.yaml": "train: images/train\nnames: [cat]", "images/train/a.jpg": ""}
+    found = yolo.recognise(view_of(tmp_path, files))
+    assert found is not None and found.kinds == ("boxes",) and found.classes == ("cat",)
+    assert yolo.recognise(view_of(tmp_path, {"data.yaml": "names: [cat]"})) is None
+
+
 def test_an_image_called_classes_owns_its_labels(tmp_path: Path) -> None:
     images, _ = read(tmp_path, {"data.yaml": YAML, "classes.jpg": "", "classes.txt": "1 .5 .5 1 1"})
     assert images["classes.jpg"].names == ("dog",)

@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TextIO
 
 from engine.contracts.datasets import LabelKind, Split
@@ -132,6 +132,9 @@ def _gather(view: SourceView) -> _Lists:
 
 
 def _is_list(view: SourceView, member: Member) -> bool:
+    # A text that is named like an image holds the labels of that one; sets have many of them.
+    if view.resolve.of_stem(PurePosixPath(member.path).stem) and not split_in_name(member.path):
+        return False
     start = first_lines(view, member)
     named = [line for line in start if ENDING.search(line)]
     return len(named) * 2 > len(start)

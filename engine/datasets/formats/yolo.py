@@ -188,14 +188,15 @@ def recognise(view: SourceView) -> Recognition | None:
     for path in paired[::step]:
         for line in first_lines(view, view.by_path[path]):
             _look(survey, path, line)
-    lines_read = sum(survey.indices.values())
-    if lines_read <= survey.bad or not lines_read:
-        return None
     try:
         header = find_header(SourceView(view.source), _names_files(view, texts))
     except InputError:
         # What is wrong with the header is said, with its hint, when the set is read.
         header = Header()
+    good = sum(survey.indices.values())
+    # A set on whose images nothing is has no lines; its YAML says what it is.
+    if good <= survey.bad and (survey.bad or not header.parts or header.names is None):
+        return None
     points = header.points or survey.keypoints()
     kinds = _kinds(survey, points)
     heads = tuple(head.name for head in header.heads(sorted(survey.indices)))
