@@ -51,6 +51,7 @@ def paired(folder: Path, pictures: dict[str, Any]) -> dict[str, str]:
         ("images/image_7.png", "masks/mask_7.png"),
         ("leftImg8bit/train/a_leftImg8bit.png", "gtFine/train/a_gtFine_labelIds.png"),
         ("data/images/a.jpg", "derived_semantic_masks/a.png"),
+        ("set/a./image.png", "set/a./mask.png"),
         ("stage1_train/a/images/a.png", "derived_semantic_masks/a.png"),
     ],
 )
@@ -90,6 +91,12 @@ def test_predictions_are_neither_images_nor_masks(tmp_path: Path) -> None:
     assert not any(row.negative for row in found.rows.values())
     assert "predictions" in found.reading.notes[0]
     assert not found.issues
+
+
+def test_one_name_in_many_folders(tmp_path: Path) -> None:
+    pictures: dict[str, Any] = {f"images/{n}/1.png": None for n in range(70)}
+    found = paired(tmp_path, pictures | {f"masks/{n}/1.png": ONE for n in range(70)})
+    assert found == {f"images/{n}/1.png": f"masks/{n}/1.png" for n in range(70)}
 
 
 def test_an_ambiguous_pair_is_refused(tmp_path: Path) -> None:

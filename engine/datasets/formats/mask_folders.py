@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import takewhile
 from pathlib import PurePosixPath
 
@@ -44,6 +45,7 @@ LOOKED_AT = 12
 LOOK_BYTES = 8 * 2**20
 NUMBERED = 20  # values of one mask above which they rather number objects
 SMALL_SHARE = 0.05  # of the picture that the box around an object takes, in the median
+MOST_COMPARED = 64  # images of one name; a name that stands in more folders must be found in its own
 NO_IMAGE = "no image of this name is in the source"
 PHOTO = 0.5  # characters of run lengths per pixel
 
@@ -91,7 +93,7 @@ def find_pairs(view: SourceView) -> Pairs:
     found, strays = _match(in_folders, images)
     if not found:
         # No folder says so: masks beside their images, told by an ending such as "_mask".
-        known = {image.stem for image in images}
+        known = {key for image in images for key in _image_keys(image.stem)}
         beside = [place for place in images if any(key in known for key in _stripped(place.stem))]
         rest = [place for place in images if place not in set(beside)]
         found, more = _match(beside, rest)
@@ -203,6 +205,7 @@ def _place(path: str, folders: list[str], shared: int) -> Place:
     return Place(path, stem, "", "", tuple(folders[shared:]), (), split)
 
 
+@lru_cache(maxsize=4096)
 def _bare(folder: str) -> tuple[str, str]:
     """Part a folder such as ``trainannot`` or ``train_masks`` into its word and the split before it."""
     name = folder.casefold()
@@ -232,6 +235,9 @@ def _outputs(places: Sequence[Place]) -> set[str]:
 
 
 def _stripped(stem: str) -> Iterator[str]:
+    """Yield what is left of a mask's stem without the word that says so; "" when it is that word."""
+    if stem.casefold() in MASK_WORDS:
+        yield ""
     for pattern in (MASK_END, MASK_START):
         bare = pattern.sub("", stem)
         if bare not in (stem, ""):
@@ -240,28 +246,60 @@ def _stripped(stem: str) -> Iterator[str]:
 
 def _image_keys(stem: str) -> Iterator[str]:
     yield stem
+    if stem.casefold() in IMAGE_WORDS:
+        yield ""
     for pattern in (IMAGE_END, IMAGE_START):
         bare = pattern.sub("", stem)
         if bare not in (stem, ""):
             yield bare
 
 
+class Index:
+    """Images by a name, of which the one whose folders are most like a mask's is looked for."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, list[Place]] = defaultdict(list)
+        self._by_place: dict[tuple[str, tuple[str, ...]], list[Place]] = defaultdict(list)
+
+    def add(self, name: str, image: Place) -> None:
+        """Take an image in under a name."""
+        self._by_name[name].append(image)
+        self._by_place[name, image.around].append(image)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether any image goes by this name."""
+        return name in self._by_name
+
+    def closest(self, mask: Place, name: str) -> list[Place]:
+        """Return the images that a mask may belong to: of no other split, in the most similar folders."""
+        for near in (self._by_place.get((name, mask.around), ()), self._by_name.get(name, ())):
+            fitting = [image for image in near if image.path != mask.path and _same_split(mask, image)]
+            if fitting:
+                break
+        if len(fitting) < 2 or len(fitting) > MOST_COMPARED:
+            return fitting
+        scores = [_overlap(image.around, mask.around) for image in fitting]
+        return [image for image, score in zip(fitting, scores, strict=True) if score == max(scores)]
+
+
+def _same_split(mask: Place, image: Place) -> bool:
+    return image.split is None or mask.split in (None, image.split)
+
+
 def _match(
     pictures: Sequence[Place], images: Sequence[Place]
 ) -> tuple[dict[str, list[Place]], list[tuple[Place, str]]]:
     """Find the image of each mask; returns masks by image, and masks without one with the reason."""
-    exact: dict[str, list[Place]] = defaultdict(list)
-    loose: dict[str, list[Place]] = defaultdict(list)
+    exact, loose = Index(), Index()
     for image in images:
-        exact[image.stem].append(image)
+        exact.add(image.stem, image)
         for key in _image_keys(image.stem):
-            loose[key].append(image)
+            loose.add(key, image)
     found: dict[str, list[Place]] = defaultdict(list)
     strays = []
     for mask in pictures:
-        keys = (mask.stem, *_stripped(mask.stem))
-        tiers = (exact.get(mask.stem, []), *(loose.get(key, []) for key in keys))
-        best = next((near for tier in tiers if (near := closest(mask, tier))), [])
+        tries = ((exact, mask.stem), (loose, mask.stem), *((loose, key) for key in _stripped(mask.stem)))
+        best = next((near for index, key in tries if (near := index.closest(mask, key))), [])
         if len(best) == 1:
             found[best[0].path].append(mask)
         elif best:
@@ -269,17 +307,6 @@ def _match(
         else:
             strays.append((mask, NO_IMAGE))
     return found, strays
-
-
-def closest(mask: Place, images: Sequence[Place]) -> list[Place]:
-    """Return the images whose folders are most like a mask's, but of no other split."""
-    fitting = [
-        i for i in images if i.path != mask.path and (not i.split or i.split == (mask.split or i.split))
-    ]
-    if len(fitting) < 2:
-        return fitting
-    scores = [(image.around == mask.around, _overlap(image.around, mask.around)) for image in fitting]
-    return [image for image, score in zip(fitting, scores, strict=True) if score == max(scores)]
 
 
 def _overlap(one: Sequence[str], other: Sequence[str]) -> int:

@@ -30,9 +30,9 @@ from engine.datasets.formats.mask_drawing import label_pixels, save_mask
 from engine.datasets.formats.mask_folders import (
     IMAGE_WORDS,
     NO_IMAGE,
+    Index,
     Place,
     are_single,
-    closest,
     places_of,
 )
 from engine.datasets.formats.object_table import TableWriter, classes_beside, find_table, read_table
@@ -119,9 +119,9 @@ def _layout(view: SourceView) -> _Layout:
     places = places_of([member.path for member in view.images])
     images = [place for place in places if place.role != "mask"]
     masks = [place for place in places if place.role == "mask"]
-    by_stem: dict[str, list[Place]] = defaultdict(list)
+    by_stem = Index()
     for image in images:
-        by_stem[image.stem].append(image)
+        by_stem.add(image.stem, image)
     # Beside their images, masks are told by their names alone.
     beside = {place.path for place in images if _named(place, by_stem)}
     images = [place for place in images if place.path not in beside]
@@ -152,9 +152,7 @@ def _homes(images: Sequence[Place]) -> dict[str, Place]:
     return {home: several[0] for home, several in found.items() if len(several) == 1}
 
 
-def _image_of(
-    mask: Place, homes: dict[str, Place], by_stem: dict[str, list[Place]]
-) -> tuple[list[Place], str]:
+def _image_of(mask: Place, homes: dict[str, Place], by_stem: Index) -> tuple[list[Place], str]:
     """Return the images that a mask may belong to, and its class where a folder or name says it."""
     if mask.role == "mask":
         up = len(mask.below) + 1
@@ -163,23 +161,22 @@ def _image_of(
         if home is not None and (mask.stem != home.stem or mask.below):
             return [home], clean_class(mask.below[0]) if mask.below else ""
         for at, folder in enumerate(mask.below):
-            near = closest(mask, by_stem.get(folder, []))
+            near = by_stem.closest(mask, folder)
             if near:
                 return near, clean_class(mask.below[at + 1]) if len(mask.below) > at + 1 else ""
     named = _named(mask, by_stem)
-    return (closest(mask, named[0]), named[1]) if named else ([], "")
+    return (by_stem.closest(mask, named[0]), named[1]) if named else ([], "")
 
 
-def _named(mask: Place, by_stem: dict[str, list[Place]]) -> tuple[list[Place], str] | None:
-    """Part a name such as ``1000_square_0``: the images called so far as one is, and the class."""
+def _named(mask: Place, by_stem: Index) -> tuple[str, str] | None:
+    """Part a name such as ``1000_square_0``: the stem of an image as far as one goes, and the class."""
     if not NUMBER_END.search(mask.stem):
         return None
     parts = mask.stem.split("_")[:-1]
     for end in range(len(parts) - 1, 0, -1):
-        found = [image for image in by_stem.get("_".join(parts[:end]), []) if image.path != mask.path]
-        name = clean_class(" ".join(parts[end:]))
-        if found and name:
-            return found, name
+        stem, name = "_".join(parts[:end]), clean_class(" ".join(parts[end:]))
+        if stem in by_stem and name:
+            return stem, name
     return None
 
 
