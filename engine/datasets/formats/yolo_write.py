@@ -66,6 +66,8 @@ class RowsOfNumbers:
 
     def of(self, labels: ImageLabels) -> list[list[float]]:
         """Give the rows of one image, whose true size must be known."""
+        if not labels.labels:
+            return []
         if labels.size is None:
             raise ValueError(f"the size of “{labels.path}” is not known")
         found = ((label, self._numbers(label, labels.size)) for label in labels.labels if not label.ignored)
