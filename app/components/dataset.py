@@ -10,7 +10,7 @@ from app import state, theme
 from app.components.bars import Bar, bars
 from app.components.formats import count, plain
 from app.components.gallery import MOST_TILES
-from app.components.gallery.labels import label_tiles
+from app.components.gallery.labels import drawn_tiles
 from app.components.import_report import import_card
 from app.components.page import card, live
 from app.components.selection import editable_gallery
@@ -39,7 +39,7 @@ def browse(project: str, summary: DatasetSummary) -> None:
 def _browse(project: str, summary: DatasetSummary) -> None:
     view = state.here()
     wanted = _wanted(summary, view)
-    found = client().datasets.images(project, wanted, offset=view.page * MOST_TILES, limit=MOST_TILES)
+    found = client().overlays.tiles(project, wanted, offset=view.page * MOST_TILES, limit=MOST_TILES)
     if view.page and not found.items:  # the set became smaller since this address was noted
         state.move(page=0)
         st.rerun()
@@ -49,7 +49,7 @@ def _browse(project: str, summary: DatasetSummary) -> None:
         edits = st.container(horizontal=True, vertical_alignment="center", width="content", key="edits")
     if found.items:
         token = f"{wanted.model_dump_json()}{view.page}"
-        tiles = label_tiles(found.items, summary.classes, overlays=True)
+        tiles = drawn_tiles(found.items)
         out = bool(wanted.left_out)
         editable_gallery(project, summary, tiles, key="data", rows=4, token=token, out=out, bar=edits)
     else:

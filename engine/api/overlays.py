@@ -1,4 +1,4 @@
-"""Labels as pictures over their images, and in words beside them."""
+"""Labels as pictures over their images, and in words on and beside them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine.api.projects import find_project
-from engine.contracts.datasets import ClassInfo, Legend, OverlaySize
+from engine.contracts.datasets import ClassInfo, ImageFilter, Legend, OverlaySize, TilePage
 from engine.datasets import overlay, queries
 from engine.datasets.legend import legend
 from engine.datasets.thumbnails import ensure_thumbnail
+from engine.datasets.tiles import tiles
 from engine.storage.database import Database
 from engine.storage.tables import ClassRow
 
@@ -28,6 +29,17 @@ class Overlays:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+
+    def tiles(
+        self, project: str, filter: ImageFilter | None = None, offset: int = 0, limit: int = 60
+    ) -> TilePage:
+        """Return the images that match, by path, from ``offset``, with their labels counted."""
+        with self.database.read() as session:
+            owner = find_project(session, project)
+            chosen = filter or ImageFilter()
+            page = queries.images(session, owner.id, chosen, offset, limit, labels=False)
+            items = tiles(session, page.items, _classes(session, owner.id))
+        return TilePage(items=items, total=page.total, offset=page.offset)
 
     def overlay(self, project: str, image: str, size: OverlaySize) -> bytes:
         """Draw an image's labels as a see-through PNG with the sides of its thumbnail or of the image.

@@ -117,6 +117,27 @@ class ImageItem(Record):
         return tuple(ClassCount(name=c.name, position=c.position, count=counts[c.id]) for c in present)
 
 
+class ImageTile(Record):
+    """An image as a gallery shows it; ``image`` comes without its labels, which may be many.
+
+    ``classes`` are counted without the ``ignored`` regions. ``look`` is another text whenever what can be
+    drawn over the image changes, and empty when there is nothing to draw.
+    """
+
+    image: ImageItem
+    classes: tuple[ClassCount, ...]
+    ignored: int = 0
+    look: str = ""
+
+
+class TilePage(Record):
+    """A slice of the images that match a filter, for a gallery, and how many match in all."""
+
+    items: tuple[ImageTile, ...]
+    total: int
+    offset: int
+
+
 class ImageFilter(Record):
     """Which images a gallery shows; empty tuples mean "no restriction"."""
 

@@ -100,8 +100,10 @@ def images(
     offset: int = 0,
     limit: int = 60,
     order: ImageOrder = "path",
+    *,
+    labels: bool = True,
 ) -> ImagePage:
-    """Return a slice of the images that match, at most ``PAGE_LIMIT`` of them."""
+    """Return a slice of the images that match, at most ``PAGE_LIMIT``; without ``labels`` it is faster."""
     condition = _condition(project_id, chosen or ImageFilter())
     query = (
         select(ImageRow)
@@ -110,9 +112,8 @@ def images(
         .offset(max(0, offset))
         .limit(max(0, min(limit, PAGE_LIMIT)))
     )
-    return ImagePage(
-        items=_items(session, session.scalars(query).all()), total=_count(session, condition), offset=offset
-    )
+    items = _items(session, session.scalars(query).all(), labels=labels)
+    return ImagePage(items=items, total=_count(session, condition), offset=offset)
 
 
 def _turn() -> ColumnElement[int]:
@@ -184,7 +185,7 @@ def _condition(project_id: str, chosen: ImageFilter) -> ColumnElement[bool]:
     return condition
 
 
-def _items(session: Session, rows: Sequence[ImageRow]) -> tuple[ImageItem, ...]:
+def _labels(session: Session, rows: Sequence[ImageRow]) -> dict[str, list[LabelItem]]:
     labels: dict[str, list[LabelItem]] = defaultdict(list)
     found = select(AnnotationRow).where(
         AnnotationRow.image_id.in_([row.id for row in rows]), AnnotationRow.on_head
@@ -192,6 +193,11 @@ def _items(session: Session, rows: Sequence[ImageRow]) -> tuple[ImageItem, ...]:
     for label in session.scalars(found.order_by(AnnotationRow.id)):
         item = LabelItem(id=label.id, class_id=label.class_id or "", **(label.geometry or {}))
         labels[label.image_id].append(item)
+    return labels
+
+
+def _items(session: Session, rows: Sequence[ImageRow], *, labels: bool = True) -> tuple[ImageItem, ...]:
+    found = _labels(session, rows) if labels else {}
     return tuple(
         ImageItem(
             id=row.id,
@@ -200,7 +206,7 @@ def _items(session: Session, rows: Sequence[ImageRow]) -> tuple[ImageItem, ...]:
             width=row.width,
             height=row.height,
             split=as_split(row.split),
-            labels=tuple(labels[row.id]),
+            labels=tuple(found.get(row.id, ())),
             left_out=row.left_out,
             revision=row.revision,
             negative=row.negative,

@@ -80,7 +80,7 @@ def _fill(lensmith: Lensmith, content: bytes, geometry: dict[str, Any]) -> None:
                 project_id="p",
                 image_id="i",
                 class_id="c",
-                kind="masks",
+                kind="mask",
                 geometry=geometry,
                 on_head=True,
                 created_at=utc_now(),
@@ -115,6 +115,63 @@ def test_the_legend_names_the_classes(lensmith: Lensmith) -> None:
     found = lensmith.overlays.legend("p", "i")
     assert (found.width, found.height) == (400, 300)
     assert [(c.name, c.position, c.count) for c in found.classes] == [("cell", 1, 1)]
+
+
+def _label(
+    lensmith: Lensmith, name: str, kind: str, geometry: dict[str, Any] | None, class_id: Any = "c"
+) -> None:
+    with lensmith.database.write() as session:
+        session.add(
+            AnnotationRow(
+                id=name,
+                project_id="p",
+                image_id="i",
+                class_id=class_id,
+                kind=kind,
+                geometry=geometry,
+                on_head=True,
+                created_at=utc_now(),
+            )
+        )
+
+
+def test_a_gallery_counts_what_the_labels_say(lensmith: Lensmith) -> None:
+    """The same as is counted from the labels themselves."""
+    _label(lensmith, "b", "box", {"box": [1, 2, 30, 40]})
+    _label(lensmith, "d", "box", {"box": [1, 2, 30, 40], "ignored": True})
+    _label(lensmith, "e", "mask", {"polygons": [[1, 1, 9, 1, 9, 9]], "ignored": True}, None)
+    _label(lensmith, "f", "box", {"box": [1, 2, 30, 40], "attributes": {"ignored": "no"}})
+    (tile,) = lensmith.overlays.tiles("p").items
+    item = lensmith.datasets.image("p", "i")
+    classes = {c.id: c for c in lensmith.datasets.summary("p").classes}
+    assert tile.classes == item.count_classes(classes)
+    assert [(c.name, c.count) for c in tile.classes] == [("cell", 3)]
+    assert tile.ignored == sum(label.ignored for label in item.labels) == 2
+    assert tile.image == item.model_copy(update={"labels": ()})
+
+
+def test_the_look_is_another_when_labels_are_others(lensmith: Lensmith) -> None:
+    looks = [lensmith.overlays.tiles("p").items[0].look]
+    assert looks == [lensmith.overlays.tiles("p").items[0].look]
+    _label(lensmith, "b", "box", {"box": [1, 2, 30, 40]})
+    looks.append(lensmith.overlays.tiles("p").items[0].look)
+    with lensmith.database.write() as session:
+        session.get_one(ClassRow, "c").position = 4
+    looks.append(lensmith.overlays.tiles("p").items[0].look)
+    with lensmith.database.write() as session:
+        session.get_one(ImageRow, "i").revision += 1
+    looks.append(lensmith.overlays.tiles("p").items[0].look)
+    assert len(set(looks)) == len(looks)
+    assert all(looks)
+
+
+def test_labels_without_a_place_have_no_look(lensmith: Lensmith) -> None:
+    with lensmith.database.write() as session:
+        label = session.get_one(AnnotationRow, "a")
+        label.kind, label.geometry = "class", None
+    (tile,) = lensmith.overlays.tiles("p").items
+    assert (tile.look, [c.count for c in tile.classes]) == ("", [1])
+    assert lensmith.overlays.tiles("q").items == ()
 
 
 @pytest.mark.parametrize(("project", "image"), [("q", "i"), ("p", "nope"), ("nope", "i")])

@@ -17,6 +17,7 @@ from engine.contracts.datasets import (
     ImageItem,
     ImageOrder,
     ImagePage,
+    ImageTile,
     ImportIssue,
     ImportReport,
     LabelItem,
@@ -24,6 +25,7 @@ from engine.contracts.datasets import (
     Outcome,
     OverlaySize,
     SizeSummary,
+    TilePage,
     VersionInfo,
 )
 from engine.contracts.files import ServedFile
@@ -126,6 +128,17 @@ class FakeOverlays:
 
     def __init__(self, world: Any) -> None:
         self.world = world
+
+    def tiles(
+        self, project: str, filter: ImageFilter | None = None, offset: int = 0, limit: int = 60
+    ) -> TilePage:
+        page = self.world.datasets.images(project, filter, offset, limit)
+        classes = {c.id: c for c in self.world.datasets.summary(project).classes}
+        items = tuple(
+            ImageTile(image=i, classes=i.count_classes(classes), look="1" if self.world.drawn else "")
+            for i in page.items
+        )
+        return TilePage(items=items, total=page.total, offset=page.offset)
 
     def overlay(self, project: str, image: str, size: OverlaySize) -> bytes:
         item = self.world.datasets.image(project, image)

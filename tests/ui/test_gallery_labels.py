@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.components.gallery.labels import label_tiles
+from app.components.gallery.labels import drawn_tiles, label_tiles
 from app.theme import class_color
-from engine.contracts.datasets import ClassInfo, ImageItem, LabelItem
+from engine.contracts.datasets import ClassInfo, ImageItem, ImageTile, LabelItem
 from tests.ui.conftest import Open, words
 from tests.ui.fake_facade import HOSTILE, FakeFacade
 from tests.web import Served, serving
@@ -49,43 +49,12 @@ class TestWords:
         ignored = ("", {**BOX, "ignored": True})
         (some,) = label_tiles([item(("c0", BOX), ignored)], CLASSES)
         assert some.label == "RBC"
-        (only,) = label_tiles([item(ignored)], CLASSES)
-        assert only.label == "only ignored regions"
+        (only,) = drawn_tiles([ImageTile(image=item(), classes=(), ignored=2, look="x")])
+        assert (only.label, only.overlay) == ("only ignored regions", "x")
 
     def test_an_image_with_nothing_on_it_is_not_one_without_a_label(self) -> None:
         nothing, unlabelled = label_tiles([item(negative=True), item()], CLASSES)
         assert (nothing.label, unlabelled.label) == ("nothing on it", "no label")
-
-
-class TestRevisions:
-    def test_only_labels_with_a_place_are_drawn(self) -> None:
-        for fields, drawn in (
-            ({}, False),
-            (BOX, True),
-            ({"rle": "x"}, True),
-            ({"polygons": ((1.0, 1.0, 5.0, 1.0, 5.0, 5.0),)}, True),
-            ({"points": ((1.0, 1.0, 2),)}, True),
-        ):
-            (tile,) = label_tiles([item(("c0", fields))], CLASSES, overlays=True)
-            assert bool(tile.overlay) is drawn
-            (tile,) = label_tiles([item(("c0", fields))], CLASSES)
-            assert tile.overlay == ""
-
-    def test_another_label_or_another_look_is_another_revision(self) -> None:
-        def revision(found: ImageItem, classes: tuple[ClassInfo, ...] = CLASSES) -> str:
-            return label_tiles([found], classes, overlays=True)[0].overlay
-
-        one = item(("c0", BOX))
-        assert revision(one) == revision(one)
-        moved = CLASSES[0].model_copy(update={"position": 5})
-        others = {
-            revision(one),
-            revision(one.model_copy(update={"revision": 1})),
-            revision(item(("c0", BOX), ("c0", BOX))),
-            revision(one, (moved, *CLASSES[1:])),
-            revision(one, (CLASSES[0].model_copy(update={"skeleton": ((0, 1),)}), *CLASSES[1:])),
-        }
-        assert len(others) == 5
 
 
 class TestData:
