@@ -19,6 +19,7 @@ from engine.datasets.formats.deeplabcut_write import write
 from engine.datasets.labels import ClassHead, ImageLabels, Label
 from engine.errors import InputError
 from engine.settings import Limits
+from tests.unit.format_cases import assert_round_trip, hostile_rows
 
 
 def view(folder: Path) -> SourceView:
@@ -214,3 +215,10 @@ def test_changed_tables_are_refused_or_accounted_for(
     told = {row.issue.line if isinstance(row, LabelIssue) else row.line for row in rows}
     assert {line for line, _ in table.table.rows(table.header)} == told - {None}
     assert sum(isinstance(row, ImageLabels) for row in rows) == 2
+
+
+def test_hostile_file_names_survive(tmp_path: Path) -> None:
+    labels = [Label("cat", points=((1.0, 2.0, 2), (0.0, 0.0, 0))), Label("dog", points=((1.0, 2.5, 2),))]
+    heads = (ClassHead("cat", ("a", "b")), ClassHead("dog", ("c",)))
+    out = ExportSet("points", heads, hostile_rows(tmp_path / "from", labels))
+    assert_round_trip(deeplabcut.FORMAT, out, tmp_path / "set")

@@ -46,6 +46,12 @@ def refuse_unclear(tables: Sequence[Surveyed]) -> None:
             "There is no table with a column for the image and one for its class.",
             "Name the columns path and label.",
         )
+    for listing, _ in tables:
+        if listing.columns.box_style == "list" and listing.columns.in_cell is None:
+            raise InputError(
+                f"The boxes in “{listing.path}” may be corners or corner and size.",
+                "Write them in columns xmin, ymin, xmax, ymax.",
+            )
     splits = [listing.split for listing, _ in tables]
     named = ", ".join(listing.path for listing, _ in tables)
     if len(tables) > 1 and (None in splits or len(set(splits)) < len(splits)):

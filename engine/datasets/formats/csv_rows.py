@@ -70,6 +70,13 @@ class Entry:
 def find_image(view: SourceView, listing: Listing, cells: Sequence[str]) -> str:
     """Return the path of the image that a record is about; raises ``LookupError`` with the reason."""
     raw = cells[listing.columns.path] if listing.columns.path < len(cells) else ""
+    known: dict[str, str] = view.kept.setdefault(f"images of {listing.path}", {})
+    if raw not in known:
+        known[raw] = _look_up(view, listing, raw)
+    return known[raw]
+
+
+def _look_up(view: SourceView, listing: Listing, raw: str) -> str:
     name = unicodedata.normalize("NFC", raw).replace("\\", "/")
     for home in listing.homes:
         for written in (name, name.strip().removeprefix("./")):

@@ -23,7 +23,6 @@ from engine.datasets.formats.csv_rows import (
     number,
     split_tags,
 )
-from engine.errors import InputError
 from engine.settings import Limits
 
 SHARES = (-0.5, 1.5)
@@ -65,10 +64,7 @@ class Survey:
 
 
 def survey(view: SourceView, listing: Listing) -> tuple[Listing, Survey]:
-    """Read a whole table once; returns it with what its cells told, and the facts themselves.
-
-    Raises ``InputError`` when boxes in one cell can be read in two ways.
-    """
+    """Read a whole table once; returns it with what its cells told, and the facts themselves."""
     facts, columns = Survey(), listing.columns
     for _, cells in listing.rows():
         facts.rows += 1
@@ -177,7 +173,7 @@ def _settled(listing: Listing, facts: Survey) -> Columns:
     relative = low <= facts.low and 0 < facts.high <= high and not (facts.whole and facts.sized)
     if columns.box_style != "list":
         return replace(columns, relative=relative)
-    return replace(columns, relative=relative, in_cell=_in_cell(listing, facts))
+    return replace(columns, relative=relative, in_cell=_in_cell(facts))
 
 
 def _answers(facts: Survey, column: int) -> bool:
@@ -185,13 +181,11 @@ def _answers(facts: Survey, column: int) -> bool:
     return bool(found) and found <= BINARY.keys() and not ("-1" in found and found & {"0", "0.0"})
 
 
-def _in_cell(listing: Listing, facts: Survey) -> BoxStyle:
-    """Tell corners from corner and size: a right edge always lies right of the left one, a width does not."""
+def _in_cell(facts: Survey) -> BoxStyle | None:
+    """Tell corners from corner and size: a right edge always lies right of the left one, a width does not.
+
+    None when a few boxes can be read both ways.
+    """
     if facts.odd_boxes > ODD_BOXES * facts.boxes:
         return "size"
-    if facts.boxes >= ENOUGH_BOXES or not facts.boxes:
-        return "corners"
-    raise InputError(
-        f"The boxes in “{listing.path}” may be corners or corner and size.",
-        "Write them in columns xmin, ymin, xmax, ymax.",
-    )
+    return "corners" if facts.boxes >= ENOUGH_BOXES or not facts.boxes else None
