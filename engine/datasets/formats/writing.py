@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from engine.datasets.archive import clean_path, is_litter
 
 MOST_BYTES = 180  # of one name; file systems take 255, and label files need room for their endings
-UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
+UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\\]')
 NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 
 
