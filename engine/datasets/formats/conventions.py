@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
 
 from engine.contracts.datasets import Split
 from engine.datasets.formats.base import split_of
@@ -27,6 +29,17 @@ def folder_splits(paths: Iterable[str]) -> dict[str, Split]:
             if split is not None or part == NO_SPLIT:
                 break
     return splits if len(set(splits.values())) > 1 else {}
+
+
+def file_splits(paths: Iterable[str]) -> dict[str, Split]:
+    """Take splits from words in the names of label files (``faces_train.xml``) where one is for training."""
+    splits: dict[str, Split] = {}
+    for path in paths:
+        parts = re.split(r"[^a-z]+", PurePosixPath(path).stem.lower())
+        split = next((found for part in parts if (found := split_of(part))), None)
+        if split is not None:
+            splits[path] = split
+    return splits if "train" in splits.values() else {}
 
 
 def weave(points: list[str], named: Sequence[str]) -> None:

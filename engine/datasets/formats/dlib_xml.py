@@ -9,7 +9,6 @@ a negative.
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,9 +28,8 @@ from engine.datasets.formats.base import (
     clean_class,
     repaired,
     skipped,
-    split_of,
 )
-from engine.datasets.formats.conventions import weave
+from engine.datasets.formats.conventions import file_splits, weave
 from engine.datasets.formats.writing import ImageNames
 from engine.datasets.formats.xml_files import (
     Node,
@@ -133,8 +131,9 @@ class _Rows:
                 for image in stream_xml(self.view, member, ["image"])
                 if (path := self.find(member, image)[0])
             )
+        splits = file_splits(member.path for member in files)
         for member in files:
-            split = _split(member)
+            split = splits.get(member.path)
             for image in stream_xml(self.view, member, ["image"]):
                 yield from self.image(member, image, split)
         for picture in self.view.images:
@@ -228,12 +227,6 @@ def _overlap(one: Label, other: Label) -> float:
     shared = max(0.0, min(ax2, bx2) - max(ax1, bx1)) * max(0.0, min(ay2, by2) - max(ay1, by1))
     whole = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - shared
     return shared / whole if whole > 0 else 0.0
-
-
-def _split(member: Member) -> Split | None:
-    """Return the split that a word in the file's name says."""
-    words = re.split(r"[^a-z]+", PurePosixPath(member.path).stem.lower())
-    return next((split for word in words if (split := split_of(word))), None)
 
 
 def _label(box: Node, file: str, heads: dict[str, ClassHead]) -> Label:
