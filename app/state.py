@@ -23,9 +23,10 @@ class ViewState:
     """The ids that an address names.
 
     ``cell`` is row and column of the confusion matrix, ``part`` panel and index of another number whose
-    images are open, ``job`` an import that is being watched. ``split``, ``classes`` (ids), ``left_out`` and
-    ``page`` (from 0) say which pictures Data shows, ``preset`` and
-    ``settings`` (what stands in the fields that were changed, by name) what Train would start.
+    images are open, ``job`` an import or export that is being watched, ``taking`` what a person said about
+    the import (see ``ImportOrder``). ``split``, ``classes`` (ids), ``left_out`` and ``page`` (from 0) say
+    which pictures Data shows, ``preset`` and ``settings`` (what stands in the fields that were changed, by
+    name) what Train would start.
     """
 
     project: str | None = None
@@ -33,6 +34,7 @@ class ViewState:
     cell: tuple[int, int] | None = None
     part: tuple[int, ...] | None = None
     job: str | None = None
+    taking: dict[str, Any] = field(default_factory=dict)
     split: str | None = None
     classes: tuple[str, ...] = ()
     left_out: bool = False
@@ -51,6 +53,7 @@ class ViewState:
             cell=(cell[0], cell[1]) if len(cell) == 2 else None,
             part=_numbers(query.get("part", "")) or None,
             job=query.get("job") or None,
+            taking=_object(query.get("import", "")),
             split=query.get("split") or None,
             classes=tuple(filter(None, query.get("classes", "").split(","))),
             left_out=query.get("left_out") == "1",
@@ -67,12 +70,13 @@ class ViewState:
             "cell": _text(self.cell),
             "part": _text(self.part),
             "job": self.job,
+            "import": _json(self.taking),
             "split": self.split,
             "classes": ",".join(self.classes),
             "left_out": "1" if self.left_out else None,
             "page": str(self.page) if self.page else None,
             "preset": self.preset,
-            "set": json.dumps(self.settings, separators=(",", ":")) if self.settings else None,
+            "set": _json(self.settings),
         }
         return {name: value for name, value in fields.items() if value}
 
@@ -135,6 +139,10 @@ def _object(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _json(values: dict[str, Any]) -> str | None:
+    return json.dumps(values, separators=(",", ":")) if values else None
 
 
 def _text(numbers: tuple[int, ...] | None) -> str | None:

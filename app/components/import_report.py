@@ -1,7 +1,10 @@
-"""An import: its progress, the account of every file, and what it asks."""
+"""An import: its progress, the account of every file, and what was repaired or skipped and why."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import pandas as pd
@@ -11,33 +14,41 @@ from app.components.formats import count, plain
 from app.components.page import card
 from app.engine_client import client
 from app.routes.urls import issues_url
-from engine.contracts.datasets import ImportReport
+from engine.contracts.datasets import ImportIssue, ImportReport, Outcome
 from engine.contracts.jobs import ENDED, JobInfo
 
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+WORDS: Final = {"all": "all", Outcome.REPAIRED.value: "repaired", Outcome.SKIPPED.value: "skipped"}
+_VARIES: Final = re.compile(r"“[^”]*”|(?<![\w.])[-+]?\d[\d,.]*(?<![,.])")
+"""What differs from one file to the next within the same reason: names in quotes and numbers."""
 
 
-def import_progress(job: JobInfo) -> None:
-    """Draw how far an import is, with a way to stop it."""
+def import_progress(job: JobInfo, stop: str = "Stop the import") -> None:
+    """Draw how far an import (or another job on the data) is, with a way to stop it."""
     with card("import-progress"):
         share = job.progress or 0.0
         st.progress(share, text=f"{plain(job.message) or 'Waiting for a free slot'} · {100 * share:.0f} %")
-        if job.state not in ENDED and st.button("Stop the import", key="stop-import"):
+        if job.state not in ENDED and st.button(stop, key="stop-import"):
             client().jobs.cancel(job.id)
 
 
 def import_card(report: ImportReport) -> None:
-    """Draw the account of the last import; the table opens on demand."""
+    """Draw the account of the last import; every repair and skip opens on demand."""
     with card("import", "Import"):
         st.markdown(f"{count(report.images, 'image')} taken in")
         st.caption(f"{_account(report)}  \n{plain(report.format_reason)}")
         for note in report.notes:
-            st.caption(plain(note))
+            st.caption(_sentence(note))
         if report.issues_total:
             with st.container(horizontal=True, key="import-actions"):
                 if st.button("See each", key="see-issues", type="tertiary"):
                     issues_dialog(report)
                 st.link_button("Download CSV", issues_url(report.project), type="tertiary")
+
+
+def _sentence(note: str) -> str:
+    text = note[:1].upper() + note[1:]
+    return plain(text if text.endswith((".", "!", "?")) else f"{text}.")
 
 
 def _account(report: ImportReport) -> str:
@@ -54,16 +65,75 @@ def _account(report: ImportReport) -> str:
 
 @st.dialog("What was repaired or skipped", width="large")
 def issues_dialog(report: ImportReport) -> None:
-    """Show file, line, outcome and reason of each repair and skip."""
-    if report.issues_total > len(report.issues):
-        st.caption(f"The first {len(report.issues):,} of {report.issues_total:,}; the CSV has them all.")
-    rows = [(for_people(i.file), i.line, i.outcome.value, for_people(i.reason)) for i in report.issues]
-    st.dataframe(
-        pd.DataFrame(rows, columns=["file", "line", "outcome", "reason"]),
-        hide_index=True,
-        height=420,
-        alt="Repairs and skips",
+    """Show the reasons with how often each occurs, and each file, filtered by outcome, reason and text."""
+    issues = report.issues
+    st.caption(_account(report))
+    if report.issues_total > len(issues):
+        st.caption(f"The first {len(issues):,} of {report.issues_total:,}; the CSV has them all.")
+    _table(_filtered(issues))
+    st.link_button("Download CSV", issues_url(report.project), type="tertiary")
+
+
+def _filtered(issues: Sequence[ImportIssue]) -> list[ImportIssue]:
+    """Draw the filters and return what they leave."""
+    numbers = Counter(issue.outcome.value for issue in issues)
+    with st.container(horizontal=True, vertical_alignment="center", key="issue-filter"):
+        with st.container(key="chips-outcome", width="content"):
+            outcome = st.pills(
+                "Outcome",
+                ["all", *(word for word in list(WORDS)[1:] if numbers[word])],
+                format_func=lambda word: f"{WORDS[word]} {numbers[word] if word != 'all' else len(issues):,}",
+                default="all",
+                required=True,
+                key="issue-outcome",
+                label_visibility="collapsed",
+            )
+        text = st.text_input(
+            "Search",
+            placeholder="Search file or reason",
+            key="issue-text",
+            label_visibility="collapsed",
+            width=240,
+        )
+    found = matching((i for i in issues if outcome in ("all", i.outcome.value)), text)
+    reasons = count_reasons(found)
+    reason = st.selectbox(
+        "Reason",
+        [*reasons],
+        index=None,
+        format_func=lambda name: f"{reasons[name]:,} × {name}" if name in reasons else "",
+        placeholder=f"Every reason ({len(reasons):,})",
+        key="issue-reason",
+        label_visibility="collapsed",
     )
+    return [issue for issue in found if reason in (None, same_reason(issue.reason))]
+
+
+def _table(issues: Sequence[ImportIssue]) -> None:
+    if not issues:
+        st.caption("Nothing fits this filter.")
+        return
+    rows = [(for_people(i.file), i.line, i.outcome.value, for_people(i.reason)) for i in issues]
+    table = pd.DataFrame(rows, columns=["file", "line", "outcome", "reason"])
+    if table["line"].isna().all():
+        table = table.drop(columns="line")
+    st.dataframe(table, hide_index=True, height=360, alt="Repairs and skips")
+
+
+def matching(issues: Iterable[ImportIssue], text: str) -> list[ImportIssue]:
+    """Return the issues whose file or reason holds ``text``, whatever the case."""
+    wanted = text.strip().casefold()
+    return [i for i in issues if wanted in i.file.casefold() or wanted in i.reason.casefold()]
+
+
+def count_reasons(issues: Iterable[ImportIssue]) -> dict[str, int]:
+    """Count the reasons, the most frequent first; one reason up to its numbers and names."""
+    return dict(Counter(same_reason(issue.reason) for issue in issues).most_common())
+
+
+def same_reason(reason: str) -> str:
+    """Return a reason with "…" for what differs from file to file."""
+    return _VARIES.sub("…", reason)
 
 
 def for_people(cell: str) -> str:

@@ -2,73 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final
-
 import streamlit as st
 
 from app import state
-from app.components.formats import plain
+from app.components.import_choice import choose
+from app.components.import_order import ImportOrder, open_order, order_of, paths_offered
+from app.components.import_questions import questions
 from app.components.import_report import import_progress
-from app.components.page import live
+from app.components.import_start import look, start
+from app.components.page import live, say, show_problem
 from app.components.upload import upload_zone
 from app.engine_client import client
-from engine.contracts.jobs import JobInfo, JobState
+from engine.contracts.jobs import ENDED, JobInfo, JobState
 from engine.errors import LensmithError
 
-SOURCE: Final = "import-source"
-QUESTIONS: Final = {
-    "--accept-skips": "Take the rest without them",
-    "--merge-classes": "Merge these classes",
-}
-"""What a person may answer to an import that asks, by the flag that the error names."""
+LOOKING = "recognise"
+"""The kind of job that looks at a set without taking it in."""
 
 
-def sources(project: str | None) -> None:
-    """Offer the drop zone and a folder on this machine; an import starts as soon as something is there."""
+def sources(project: str | None, *, recognise: bool) -> None:
+    """Offer the drop zone and a folder on this machine; work starts as soon as something is there.
+
+    ``recognise``: first look what the set could be taken in as, and ask where it could be several things.
+    """
     arrived = upload_zone(
         key="drop",
-        label="Drop a ZIP, a folder or pictures here, or click to choose",
-        hint="Pictures in one folder for each class, or a CSV with path and label. ZIP up to 4 GB.",
+        label="Drop a ZIP, TAR, a folder or pictures here, or click to choose",
+        hint="Labels of the usual formats are recognised; pictures alone are fine too. Up to 4 GB.",
     )
     if arrived is not None:
-        start({"uploads": arrived.ids, "name": arrived.name}, project)
-    with st.expander("A folder or ZIP on this machine"), st.form("folder", border=False):
-        path = st.text_input("Path", placeholder="/home/me/pictures", key="folder-path")
-        if st.form_submit_button("Import") and path.strip():
-            start({"source": path.strip()}, project)
+        _begin(ImportOrder(uploads=arrived.ids, name=arrived.name), project, recognise=recognise)
+    settings = client().settings
+    if paths_offered(settings):
+        with st.expander("A folder or archive on this machine"), st.form("folder", border=False):
+            path = st.text_input("Path", placeholder="/home/me/pictures", key="folder-path")
+            if settings.import_folders:
+                st.caption(f"From {', '.join(str(f) for f in settings.import_folders)}")
+            if st.form_submit_button("Import") and path.strip():
+                _begin(ImportOrder(source=path.strip()), project, recognise=recognise)
 
 
-def start(source: Mapping[str, Any], project: str | None) -> None:
-    """Start an import and watch it.
+def _begin(order: ImportOrder, project: str | None, *, recognise: bool) -> None:
+    try:
+        (look if recognise else start)(order, project)
+    except LensmithError as problem:
+        show_problem(problem)
 
-    ``source`` names uploads or a path, and under "answers" the options of the questions answered so far.
+
+def watch(job: JobInfo) -> bool:
+    """Show a look at a set, or an import, until it ends; then the choice or Data appears by itself.
+
+    Returns whether the screen belongs to it, so that nothing else is offered meanwhile.
     """
-    st.session_state[SOURCE] = dict(source)
-    path, answers = source.get("source"), source.get("answers", ())
-    write = f"import-{project}-{dict(source)}"  # another source is another import
-    job = client().datasets.start_import(
-        Path(path) if path else None,
-        uploads=source.get("uploads", ()),
-        project=project,
-        name=None if project else _title(source.get("name")),
-        mode="add" if project else "new",
-        accept_skips="--accept-skips" in answers,
-        merge_classes="--merge-classes" in answers,
-        key=state.write_key(write),
-    )
-    state.written(write)
-    state.go("new", project=project, job=job.id)
-
-
-def watch(job: JobInfo) -> None:
-    """Show an import until it ends; then Data appears by itself."""
+    if job.state is JobState.SUCCEEDED and job.kind == LOOKING:
+        return choose(job, state.here().project)
     if job.state is JobState.SUCCEEDED:
         state.go("data", project=project_of(job))
-    if job.state in (JobState.FAILED, JobState.CANCELLED):
+    if job.state in ENDED:
         _ended(job)
-        return
+        return False
 
     def part() -> None:
         now = client().jobs.get(job.id)
@@ -77,6 +69,7 @@ def watch(job: JobInfo) -> None:
         import_progress(now)
 
     live(0.7)(part)
+    return True
 
 
 def project_of(job: JobInfo) -> str | None:
@@ -85,32 +78,14 @@ def project_of(job: JobInfo) -> str | None:
 
 
 def _ended(job: JobInfo) -> None:
-    problem = job.problem
-    with st.container(key="say-wrong-import", gap="small"):
-        if problem is None:
-            st.markdown("**The import was stopped.** Nothing was taken in.")
-        else:
-            st.markdown(f"**{plain(problem.message)}**  \n{plain(problem.hint)}")
-        source = st.session_state.get(SOURCE)
-        if (
-            problem
-            and source
-            and problem.flag in QUESTIONS
-            and st.button(QUESTIONS[problem.flag], key="answer")
-        ):
-            try:
-                answered = (*source.get("answers", ()), problem.flag)
-                start({**source, "answers": answered}, project_of(job))
-            except LensmithError as error:
-                st.markdown(plain(str(error)))
-
-
-def _title(name: str | None) -> str | None:
-    """Make a project's name of a file's name."""
-    if not name:
-        return None
-    stem = Path(name.replace("\\", "/")).name
-    for ending in (".zip", ".tar.gz", ".tgz", ".tar"):
-        stem = stem[: -len(ending)] if stem.lower().endswith(ending) else stem
-    words = " ".join(stem.replace("_", " ").replace("-", " ").split())
-    return words[:1].upper() + words[1:] or None
+    """Say why nothing was taken in, with what a person can answer or choose instead."""
+    project = project_of(job) or state.here().project
+    order, _ = order_of(job.id)
+    if job.problem is None:
+        say("The import was stopped. Nothing was taken in.", "look", key="stopped")
+    else:
+        questions(job.problem, order, project)
+    # What was uploaded is there still only after a question.
+    again = order and order.looked and (order.source or (job.problem and job.problem.flag))
+    if order and again and st.button("Choose again what it is", type="tertiary", key="choose-again"):
+        open_order(order.looked, order, project)

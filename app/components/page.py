@@ -18,6 +18,8 @@ from engine.contracts.runs import RunDetail
 from engine.errors import LensmithError, NotFoundError
 
 FAILED: Final = "failed"
+TOLD: Final = "told"
+"""What the next run of the script says in passing."""
 SCREEN: Final = "screen"
 """The title of the screen until its head is drawn; then empty."""
 
@@ -36,7 +38,14 @@ def head(title: str, sentence: str = "") -> DeltaGenerator:
     failed: LensmithError | None = st.session_state.pop(FAILED, None)
     if failed is not None:
         show_problem(failed)
+    if told := st.session_state.pop(TOLD, ""):
+        st.toast(plain(told))
     return actions
+
+
+def tell(text: str) -> None:
+    """Say in passing, on the screen that is drawn next, what has just been done."""
+    st.session_state[TOLD] = text
 
 
 def plain_head() -> None:

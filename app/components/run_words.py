@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
-from app.components.formats import count, duration, plain, when
+from app.components.formats import count, duration, plain
+from app.components.moments import moment_here
 from engine.contracts.jobs import ENDED, JobState
 from engine.contracts.results import WeightsUsed
 from engine.contracts.runs import RunDetail, RunSummary
@@ -51,11 +50,7 @@ def what_learns(run: RunSummary) -> str:
 
 def began(run: RunSummary) -> str:
     """Say when a run was started, in the time zone of the browser."""
-    try:
-        zone = ZoneInfo(st.context.timezone or "UTC")
-    except (ZoneInfoNotFoundError, ValueError):  # an old browser may name what this machine does not know
-        zone = ZoneInfo("UTC")
-    return when(run.created_at.astimezone(zone), datetime.now(UTC).astimezone(zone))
+    return moment_here(run.created_at)
 
 
 def details(run: RunDetail, setup: str) -> None:

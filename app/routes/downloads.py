@@ -37,8 +37,16 @@ async def weights(request: Request) -> Response:
     return await send_file(request, file, inline=False, cache=CACHE)
 
 
+async def dataset(request: Request) -> Response:
+    """Send a set that was written in a format of other tools."""
+    project, job = request.path_params["project"], request.path_params["job"]
+    file = await run_in_threadpool(client().dataset_exports.file, project, job)
+    return await send_file(request, file, inline=False, cache=CACHE)
+
+
 routes: list[BaseRoute] = [
     Route("/download/{run}/bundle.zip", bundle),
     Route("/download/{project}/issues.csv", issues),
+    Route("/download/{project}/set/{job}.zip", dataset),
     Route("/download/weights/{item}/weights.zip", weights),
 ]

@@ -47,6 +47,11 @@ def issues_url(project: str) -> str:
     return _path("download", project, "issues.csv")
 
 
+def set_url(project: str, job: str) -> str:
+    """Address of an exported set as a ZIP."""
+    return _path("download", project, "set", f"{job}.zip")
+
+
 def predict_url(run: str) -> str:
     """Address of the prediction API of a run."""
     return _path("api", "predict", run)

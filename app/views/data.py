@@ -9,6 +9,9 @@ from app.components.dataset import browse, facts
 from app.components.formats import count
 from app.components.new_import import watch
 from app.components.page import empty, head, project
+from app.components.set_export import export_dialog, export_part
+from app.components.split_dialog import split_dialog
+from app.components.versions import versions_card
 from app.engine_client import client
 
 
@@ -27,20 +30,31 @@ def show() -> None:
     with head("Data", " · ".join(words) if summary.images else ""):
         if st.button("Add images"):
             state.go("new", project=opened.id)
+        if summary.images:
+            _tools(opened.id)
         if summary.images and st.button("Train", type="primary"):
             state.go("train", project=opened.id)
     if opened.importing:
         watch(client().jobs.get(opened.importing))
     elif not summary.images:
-        with empty("No pictures yet", "Drop a ZIP of pictures sorted into folders, one folder a class."):
+        with empty("No pictures yet", "Drop a ZIP or folder of pictures, with labels if you have any."):
             if st.button("Add pictures", type="primary"):
                 state.go("new", project=opened.id)
     if summary.images:
+        export_part(opened.id)
         left, right = st.columns([2.65, 1], gap="small")
         with left:
             browse(opened.id, summary)
         with right:
             facts(opened.id, summary)
+            versions_card(opened.id, summary)
+
+
+def _tools(project: str) -> None:
+    if st.button("Split", help="Which images train, validate and test"):
+        split_dialog(project)
+    if st.button("Export", help="Take the set home in a format of other tools"):
+        export_dialog(project)
 
 
 show()

@@ -1,4 +1,4 @@
-"""New project: drop pictures; the import starts at once, then Data appears."""
+"""New project: drop a set; what it is is recognised, the import starts, then Data appears."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from app.components.new_import import project_of, sources, watch
 from app.components.page import head, say
 from app.components.project_card import sample_cards
 from app.engine_client import client
-from engine.contracts.jobs import ENDED
 from engine.errors import NotFoundError
 
 
@@ -29,12 +28,10 @@ def show() -> None:
             job = client().jobs.get(view.job)
         except NotFoundError:
             say("This import does not exist any more. Drop the pictures again.", "look", key="gone")
-    if job is not None:
-        watch(job)
-        if job.state not in ENDED:
-            return
-    # A failed import leaves its project empty: the next try fills it.
-    sources(into.id if into else project_of(job) if job else None)
+    if job is not None and watch(job):
+        return
+    # A failed import leaves its project empty: the next try fills it. One with images knows what it is.
+    sources(into.id if into else project_of(job) if job else None, recognise=into is None or not into.images)
     if into is None:
         st.space("small")
         st.header("Or begin with a sample", anchor=False)

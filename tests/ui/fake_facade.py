@@ -21,8 +21,9 @@ from engine.contracts.runs import (
     ExportInfo,
 )
 from engine.errors import UnavailableError
-from tests.ui.fake_data import FakeDatasets, FakeOverlays, FakeProjects
+from tests.ui.fake_data import FakeOverlays, FakeProjects
 from tests.ui.fake_runs import FakeResults, FakeRuns
+from tests.ui.fake_sets import EXPORT, LOOK, FakeSetExports, FakeSets, FakeSplits, FakeVersions, offer
 from tests.ui.fake_weights import FakeWeights, catalog, check_backbone, plan_of
 from tests.ui.fake_world import CLASSES, HOSTILE, NOW, TOTAL, picture
 
@@ -125,6 +126,8 @@ class FakeJobs:
     def get(self, job: str) -> JobInfo:
         if job in self.world.weights.jobs:
             return self.world.weights.jobs[job]
+        if job in (LOOK, EXPORT):
+            return self._about_sets(job)
         state = self.world.import_state
         problem = self.world.import_problem if state is JobState.FAILED else None
         return JobInfo(
@@ -137,6 +140,21 @@ class FakeJobs:
             message="Reading picture 1,010 of 2,527",
             problem=problem,
             started_at=NOW,
+        )
+
+    def _about_sets(self, job: str) -> JobInfo:
+        """Give the job that looks at a set, or the one that exports it."""
+        state = self.world.look_state if job == LOOK else self.world.set_state
+        done = state is JobState.SUCCEEDED
+        return JobInfo(
+            id=job,
+            kind="recognise" if job == LOOK else "export-set",
+            project=None if job == LOOK else "p1",
+            state=state,
+            progress=1.0 if done else 0.2,
+            created_at=NOW,
+            message="Looking what it is" if job == LOOK else "200 of 1,204 images",
+            result={"bytes": 31_000_000, "format": "yolo", "version": 3, "images": 1204} if done else None,
         )
 
     def active(self, project: str | None = None) -> tuple[JobInfo, ...]:
@@ -172,10 +190,19 @@ class FakeFacade:
         self.export_state: JobState | None = None
         self.import_state = JobState.RUNNING
         self.import_problem: Problem | None = None
-        self.settings = SimpleNamespace(home=Path(tempfile.gettempdir()), allowed_hosts=())
+        self.look_state = JobState.SUCCEEDED
+        self.set_state = JobState.RUNNING
+        self.offers = (offer(),)
+        self.versions_made = 3
+        self.settings = SimpleNamespace(
+            home=Path(tempfile.gettempdir()), allowed_hosts=(), import_folders=()
+        )
         self.token = "fake-token"
         self.projects = FakeProjects(self)
-        self.datasets = FakeDatasets(self)
+        self.datasets = FakeSets(self)
+        self.dataset_exports = FakeSetExports(self)
+        self.versions = FakeVersions(self)
+        self.splits = FakeSplits(self)
         self.overlays = FakeOverlays(self)
         self.runs = FakeRuns(self)
         self.results = FakeResults(self)

@@ -1,0 +1,160 @@
+"""What a set could be taken in as, where it could be several things: a choice in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import streamlit as st
+
+from app import state
+from app.components.formats import count, plain
+from app.components.import_order import ImportOrder, keep, order_of, revise
+from app.components.import_start import start
+from app.components.page import card, say, show_problem
+from app.engine_client import client
+from engine.contracts.datasets import ImportOffer
+from engine.contracts.jobs import JobInfo
+from engine.contracts.projects import TaskInfo
+from engine.errors import LensmithError
+
+OTHER: Final = -1
+PICKED: Final = "offer"
+NAME: Final = "import-name"
+TASK: Final = "other-task"
+MOST_NAMES: Final = 8
+
+
+def choose(job: JobInfo, project: str | None) -> bool:
+    """Ask what to take a set in as; with one answer, and asked in this tab, the import starts by itself.
+
+    Returns whether there is something to choose.
+    """
+    order, own = order_of(job.id)
+    if order is None:
+        say("After a refresh so many files have to be dropped once more.", "look", key="lost")
+        return False
+    offers = client().datasets.offers(job.id)
+    if own and len(offers) == 1 and not order.answers.task:
+        _start(job.id, order, offers, project)
+    with card("offers", "What it is"):
+        tasks = {task.name: task for task in client().projects.tasks()}
+        chosen = _radio(job.id, order, offers, tasks)
+        if chosen is None:
+            _other_task(job.id, order, offers, tasks)
+        else:
+            st.caption(_why(chosen))
+        if project is None:
+            _name(job.id, order)
+        with st.container(horizontal=True, key="offer-actions"):
+            waits = chosen is None and order.other not in tasks
+            if st.button("Import", type="primary", key="take-in", disabled=waits):
+                _start(job.id, order_of(job.id)[0] or order, offers, project)
+            if st.button("Other pictures", type="tertiary", key="start-over"):
+                state.go("new", project=project)
+    return True
+
+
+def _start(job: str, order: ImportOrder, offers: Sequence[ImportOffer], project: str | None) -> None:
+    offer = _offer(order, offers)
+    task, form, points = (offer.task, offer.format, offer.schema_name) if offer else (order.other, None, "")
+    wanted = order.answered(task=task, format=form, schema=points)
+    keep(job, wanted)  # who comes back to this choice finds it made; it does not start by itself again
+    try:
+        start(wanted, project)
+    except LensmithError as problem:
+        show_problem(problem)
+
+
+def _offer(order: ImportOrder, offers: Sequence[ImportOffer]) -> ImportOffer | None:
+    """Return the chosen offer, or None for a task that was not offered."""
+    if order.choice < 0:
+        return None
+    return offers[order.choice if order.choice < len(offers) else 0]
+
+
+def _radio(
+    job: str, order: ImportOrder, offers: Sequence[ImportOffer], tasks: dict[str, TaskInfo]
+) -> ImportOffer | None:
+    """Draw the offers as sentences, the recommended one first, and return the chosen one."""
+    chosen = _offer(order, offers)
+    options = [*range(len(offers)), *([OTHER] if _others(offers, tasks) else [])]
+    st.session_state[PICKED] = offers.index(chosen) if chosen else OTHER  # the address decides
+    with st.container(key="offers"):
+        st.radio(
+            "What it is",
+            options,
+            format_func=lambda n: "Something else" if n == OTHER else _sentence(n, offers[n], tasks),
+            captions=[
+                "A task that its labels can be turned into" if n == OTHER else _learns(offers[n], tasks)
+                for n in options
+            ],
+            key=PICKED,
+            label_visibility="collapsed",
+            width="stretch",
+            on_change=_keep_choice,
+            args=(job, order),
+        )
+    return chosen
+
+
+def _sentence(number: int, offer: ImportOffer, tasks: dict[str, TaskInfo]) -> str:
+    """Say what a set would be: task, format, its sort of keypoints, how much there is."""
+    parts = [tasks[offer.task].title if offer.task in tasks else offer.task, offer.format_title]
+    parts += [offer.schema_title] if offer.schema_title else []
+    parts += [count(len(offer.classes), "class", "classes")] if offer.classes else []
+    parts += [count(offer.images, "image")] if offer.images else []
+    mark = " :primary-badge[recommended]" if number == 0 else ""
+    return f"**{plain(parts[0])}** · {' · '.join(map(plain, parts[1:]))}{mark}"
+
+
+def _learns(offer: ImportOffer, tasks: dict[str, TaskInfo]) -> str:
+    words = tasks[offer.task].labels if offer.task in tasks else ""
+    return plain(words[:1].upper() + words[1:])
+
+
+def _why(offer: ImportOffer) -> str:
+    """Say why the set looks so, and which classes it has."""
+    shown = ", ".join(offer.classes[:MOST_NAMES])
+    more = len(offer.classes) - MOST_NAMES
+    names = f"{shown} and {more:,} more" if more > 0 else shown
+    lines = [f"Why: {plain(offer.reason)}", *([f"Classes: {plain(names)}"] if names else [])]
+    return "  \n".join(lines)
+
+
+def _others(offers: Sequence[ImportOffer], tasks: dict[str, TaskInfo]) -> list[str]:
+    return [name for name in tasks if name not in {offer.task for offer in offers}]
+
+
+def _other_task(
+    job: str, order: ImportOrder, offers: Sequence[ImportOffer], tasks: dict[str, TaskInfo]
+) -> None:
+    names = _others(offers, tasks)
+    st.session_state[TASK] = order.other if order.other in names else None
+    st.selectbox(
+        "What a model should learn from it",
+        names,
+        format_func=lambda name: f"{tasks[name].title}: {tasks[name].labels}" if name in tasks else "",
+        key=TASK,
+        placeholder="Choose a task",
+        on_change=_keep_task,
+        args=(job, order),
+    )
+    st.caption("Where the labels cannot be turned into it, the import says so and takes nothing in.")
+
+
+def _name(job: str, order: ImportOrder) -> None:
+    st.session_state[NAME] = order.title or order.suggestion
+    st.text_input("Name of the project", key=NAME, max_chars=120, on_change=_keep_name, args=(job, order))
+
+
+def _keep_choice(job: str, order: ImportOrder) -> None:
+    revise(job, order.changed(choice=st.session_state[PICKED]))
+
+
+def _keep_task(job: str, order: ImportOrder) -> None:
+    revise(job, order.changed(other=st.session_state[TASK] or ""))
+
+
+def _keep_name(job: str, order: ImportOrder) -> None:
+    revise(job, order.changed(title=st.session_state[NAME].strip()))

@@ -1,0 +1,138 @@
+"""What is to be imported, as far as a person has said it; the address carries it through a refresh."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import streamlit as st
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app import state
+from engine.errors import InputError
+from engine.settings import Settings, allowed_folder
+
+ORDERS: Final = "import-orders"
+"""The orders of this browser tab, by the job that works on them."""
+MOST_IN_ADDRESS: Final = 4000
+"""Characters; the many ids of a dropped folder stay in the tab, and are lost with it."""
+ENDINGS: Final = (".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
+
+
+class Answers(BaseModel):
+    """What was chosen or answered, as ``ImportChoices`` has it; None and empty: left to the import."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task: str | None = None
+    format: str | None = None
+    points: str = Field("", alias="schema")
+    mode: Literal["", "new", "add", "replace"] = ""
+    accept_skips: bool = False
+    merge_classes: bool = False
+    swap_boxes: bool = False
+    rescale: bool = False
+    void: Literal["", "class", "ignore"] = ""
+    channels: str = ""
+
+
+class ImportOrder(BaseModel):
+    """Where the pictures are and what was said about them.
+
+    ``uploads`` or ``source``, a path on this machine; ``name``: that of the dropped file; ``title``: of the
+    project to be; ``looked``: the job that recognised the set; ``choice``: which of its offers (from 0),
+    below 0: ``other``, a task that was not offered.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    uploads: tuple[str, ...] = ()
+    source: str = ""
+    name: str = ""
+    title: str = ""
+    looked: str = ""
+    choice: int = 0
+    other: str = ""
+    answers: Answers = Answers()
+
+    def changed(self, **values: Any) -> ImportOrder:
+        """Return the order with other values."""
+        return self.model_copy(update=values)
+
+    def answered(self, **values: Any) -> ImportOrder:
+        """Return the order with more answers, named as in ``ImportChoices``; those given before stay."""
+        said = self.answers.model_dump(by_alias=True) | values
+        return self.changed(answers=Answers.model_validate(said))
+
+    def choices(self) -> dict[str, Any]:
+        """Return the answers as ``start_import`` takes them."""
+        return self.answers.model_dump(by_alias=True, exclude_defaults=True)
+
+    def in_address(self) -> dict[str, Any]:
+        """Return plain values for the address; none when they would be too long for one."""
+        values = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return values if len(json.dumps(values)) <= MOST_IN_ADDRESS else {}
+
+    def path(self, settings: Settings) -> Path | None:
+        """Return the place on this machine; raises ``InputError`` when the pages may not import from it."""
+        if not self.source:
+            return None
+        path = Path(self.source)
+        if not allowed_folder(path, settings):
+            raise InputError(f"The pages may not import from “{self.source}”.", _where(settings))
+        return path
+
+    @property
+    def suggestion(self) -> str:
+        """A project's name, made of a file's or folder's; empty for loose pictures."""
+        stem = Path((self.name or self.source).replace("\\", "/")).name
+        for ending in ENDINGS:
+            stem = stem[: -len(ending)] if stem.lower().endswith(ending) else stem
+        words = " ".join(stem.replace("_", " ").replace("-", " ").split())
+        return words[:1].upper() + words[1:]
+
+
+def paths_offered(settings: Settings) -> bool:
+    """Whether the pages may import from any place on this machine."""
+    return bool(settings.import_folders) or not settings.allowed_hosts
+
+
+def _where(settings: Settings) -> str:
+    if not settings.import_folders:
+        return "Drop the pictures instead, or name the folder in LENSMITH_IMPORT_FOLDERS."
+    folders = ", ".join(str(folder) for folder in settings.import_folders)
+    return f"Choose something in {folders}, or drop the pictures instead."
+
+
+def order_of(job: str) -> tuple[ImportOrder | None, bool]:
+    """Return the order that a job works on, and whether it was given in this browser tab.
+
+    One that only stands in the address may have come with a link: nothing starts by it without a click.
+    """
+    own: dict[str, ImportOrder] = st.session_state.get(ORDERS, {})
+    if job in own:
+        return own[job], True
+    try:
+        order = ImportOrder.model_validate(state.here().taking)
+    except ValidationError:
+        return None, False
+    return (order, False) if order.uploads or order.source else (None, False)
+
+
+def keep(job: str, order: ImportOrder) -> None:
+    """Remember the order that a job works on in this tab."""
+    st.session_state.setdefault(ORDERS, {})[job] = order
+
+
+def open_order(job: str, order: ImportOrder, project: str | None) -> None:
+    """Leave for the screen that watches a job, with its order in the address."""
+    keep(job, order)
+    state.go("new", project=project, job=job, taking=order.in_address())
+
+
+def revise(job: str, order: ImportOrder) -> None:
+    """Change the order of the job on this screen in place; whether this tab gave it stays as it was."""
+    if order_of(job)[1]:
+        keep(job, order)
+    state.move(taking=order.in_address())
