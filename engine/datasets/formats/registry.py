@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from engine.contracts.datasets import FormatGuess, LabelKind
 from engine.datasets.archive import Source
 from engine.datasets.formats import (
-    class_folders,
     cifar,
+    class_folders,
     coco,
     csv_table,
     cvat,
