@@ -92,6 +92,11 @@ def test_masks_without_an_image_and_empty_ones_are_reported(tmp_path: Path) -> N
         {"images/a.png": None, "images/b.png": None, "masks/a.png": ONE, "masks/b.png": ONE},
         {"cat/1.jpg": None, "dog/1.jpg": None},
         {
+            f"{side}/{n}/1.png": ONE if side == "masks" else None
+            for n in range(3)
+            for side in ("images", "masks")
+        },
+        {
             "p/1.jpg": None,
             "masks/1_cat_0.png": np.arange(SIDE * SIDE, dtype=np.uint8).reshape(SIDE, SIDE) % 9,
         },

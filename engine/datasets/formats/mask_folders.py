@@ -95,7 +95,8 @@ def find_pairs(view: SourceView) -> Pairs:
         # No folder says so: masks beside their images, told by an ending such as "_mask".
         known = {key for image in images for key in _image_keys(image.stem)}
         beside = [place for place in images if any(key in known for key in _stripped(place.stem))]
-        rest = [place for place in images if place not in set(beside)]
+        aside = {place.path for place in beside}
+        rest = [place for place in images if place.path not in aside]
         found, more = _match(beside, rest)
         if found:
             paired = {mask.path for several in found.values() for mask in several}
@@ -272,11 +273,13 @@ class Index:
 
     def closest(self, mask: Place, name: str) -> list[Place]:
         """Return the images that a mask may belong to: of no other split, in the most similar folders."""
-        for near in (self._by_place.get((name, mask.around), ()), self._by_name.get(name, ())):
-            fitting = [image for image in near if image.path != mask.path and _same_split(mask, image)]
-            if fitting:
-                break
-        if len(fitting) < 2 or len(fitting) > MOST_COMPARED:
+        here, anywhere = self._by_place.get((name, mask.around), []), self._by_name.get(name, [])
+        fitting = [image for image in here if image.path != mask.path and _same_split(mask, image)]
+        if not fitting and len(anywhere) > MOST_COMPARED:
+            return anywhere[:MOST_COMPARED]
+        if not fitting:
+            fitting = [image for image in anywhere if image.path != mask.path and _same_split(mask, image)]
+        if len(fitting) < 2:
             return fitting
         scores = [_overlap(image.around, mask.around) for image in fitting]
         return [image for image, score in zip(fitting, scores, strict=True) if score == max(scores)]

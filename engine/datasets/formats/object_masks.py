@@ -66,7 +66,7 @@ def recognise(view: SourceView) -> Recognition | None:
         return Recognition(f"“{table.path}” lists one mask per object", ("masks", "regions"), heads)
     layout = _layout(view)
     paths = sorted(path for masks in layout.masks.values() for path, _ in masks)
-    if not paths or not are_single(view, paths):
+    if len(paths) <= len(layout.strays) or not are_single(view, paths):
         return None
     told = f" of {some(layout.names)}" if layout.names else ""
     return Recognition(
