@@ -21,7 +21,6 @@ from engine.datasets.archive import Member
 from engine.datasets.formats.base import (
     DatasetFormat,
     ExportSet,
-    ImageLabels,
     Reading,
     ReadOptions,
     Recognition,
@@ -40,7 +39,7 @@ from engine.datasets.formats.mask_folders import (
 from engine.datasets.formats.mask_lists import LIST_BYTES, find_list
 from engine.datasets.formats.object_table import TableWriter, classes_beside, find_table, read_table
 from engine.datasets.formats.writing import ImageNames
-from engine.datasets.labels import Label, MaskValues
+from engine.datasets.labels import ImageLabels, Label, MaskValues
 from engine.datasets.mask_values import told
 from engine.errors import InputError
 
