@@ -69,7 +69,7 @@ def test_a_set_as_it_is_published(tmp_path: Path) -> None:
         "z": "69.44",
         "rotation_y": "-1.56",
     }
-    assert rest.ignored and rest.name == "DontCare" and rest.attributes == () and first.split == "train"
+    assert rest.ignored and rest.name == "" and rest.attributes == () and first.split == "train"
     assert images["k/training/image_2/000002.png"].negative
     unlabelled = images["k/testing/image_2/000001.png"]
     assert not unlabelled.negative and not unlabelled.labels and unlabelled.split == "test"
@@ -150,7 +150,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
             name,
             (
                 Label(classes[n % 5], (0.1, n / 3, 7, 20.25), attributes=(("occluded", "2"), ("z", "6.10"))),
-                Label("DontCare", (1.0, 2.0, 3.0, 4.0), ignored=True),
+                Label("", (1.0, 2.0, 3.0, 4.0), ignored=True),
                 Label("Car", (1.0, 2.0, 3.0, 4.0), attributes=(("score", "0.50"),)),
             ),
             split=splits[n % 4],

@@ -236,7 +236,10 @@ class ImageIndex:
         """
         if "://" in name:
             raise LookupError("it is an address, and nothing is fetched")
-        parts = _parts(name)
+        # A name may begin or end with a space; only when there is no such name, it is the text's own.
+        spelt, parts = _parts(name), _parts(name.strip())
+        if spelt and spelt[-1] in self._by_name:
+            parts = spelt
         path = "/".join(parts)
         if path in self._paths:
             return path
@@ -269,7 +272,7 @@ def clean_class(name: str) -> str:
 
 
 def _parts(name: str) -> list[str]:
-    plain = unicodedata.normalize("NFC", name.strip()).replace("\\", "/")
+    plain = unicodedata.normalize("NFC", name).replace("\\", "/")
     return [part for part in plain.split("/") if part not in ("", ".", "..")]
 
 

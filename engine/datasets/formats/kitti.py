@@ -2,7 +2,8 @@
 
 The 15 columns are type, truncated, occluded, alpha, the box in px (left, top, right, bottom), height,
 width and length in m, x, y, z in m and rotation_y; results have a 16th, the score (readme.txt of the
-KITTI object development kit). ``DontCare`` marks regions that neither count as object nor as background.
+KITTI object development kit). ``DontCare`` marks regions that neither count as object nor as background:
+labels without a class.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def parse_line(text: str) -> Label:
     attributes = [(key, cell) for key, cell in named if float(cell) != NOT_GIVEN[key]]
     if count == 15:
         attributes.append(("score", cells[14]))
-    return Label(name, box, ignored=name == IGNORED, attributes=tuple(attributes))
+    ignored = name == IGNORED
+    return Label("" if ignored else name, box, ignored=ignored, attributes=tuple(attributes))
 
 
 def recognise(view: SourceView) -> Recognition | None:
@@ -190,7 +192,7 @@ def _line(label: Label) -> str:
     cells = [given.get(key, f"{unknown:g}") for key, unknown in NOT_GIVEN.items()]
     edges = [format(edge, ".12g") for edge in box]
     score = [given["score"]] if "score" in given else []
-    return " ".join([IGNORED if label.ignored else label.name, *cells[:3], *edges, *cells[3:], *score])
+    return " ".join([label.name if label.name and not label.ignored else IGNORED, *cells[:3], *edges, *cells[3:], *score])
 
 
 FORMAT = DatasetFormat(
