@@ -112,6 +112,8 @@ def ask_routes(host: str, project: str, run: str) -> list[str]:
         answers = [
             http.get(urls.thumbnail_url(project, image)),
             http.get(urls.image_url(project, image)),
+            http.get(urls.overlay_url(project, image)),
+            http.get(urls.legend_url(project, image)),
             http.get(urls.issues_url(project)),
             http.post(urls.predict_url(run), content=picture),
         ]

@@ -133,7 +133,7 @@ class FakeOverlays:
         self, project: str, filter: ImageFilter | None = None, offset: int = 0, limit: int = 60
     ) -> TilePage:
         page = self.world.datasets.images(project, filter, offset, limit)
-        classes = {c.id: c for c in self.world.datasets.summary(project).classes}
+        classes = {c.id: c for c in self.world.datasets._known_classes()}
         items = tuple(
             ImageTile(image=i, classes=i.count_classes(classes), look="1" if self.world.drawn else "")
             for i in page.items
@@ -142,11 +142,11 @@ class FakeOverlays:
 
     def overlay(self, project: str, image: str, size: OverlaySize) -> bytes:
         item = self.world.datasets.image(project, image)
-        classes = self.world.datasets.summary(project).classes
+        classes = self.world.datasets._known_classes()
         return draw(item.labels, classes, (item.width, item.height), (item.width, item.height))
 
     def legend(self, project: str, image: str) -> Legend:
-        return legend(self.world.datasets.image(project, image), self.world.datasets.summary(project).classes)
+        return legend(self.world.datasets.image(project, image), self.world.datasets._known_classes())
 
 
 class FakeDatasets:
@@ -214,6 +214,13 @@ class FakeDatasets:
         path.write_text("file,line,outcome,reason\n", encoding="utf-8")
         return ServedFile(path=path, media_type="text/csv", name="import-issues.csv", etag="x")
 
+    def _known_classes(self) -> tuple[ClassInfo, ...]:
+        counts = (403, 501, 410, 594, 482, 137)
+        return tuple(
+            ClassInfo(id=f"c{n}", name=name, position=n, images=counts[n])
+            for n, name in enumerate(self.world.classes)
+        )
+
     def summary(self, project: str) -> DatasetSummary:
         if self.world.kind == "broken":
             raise UnavailableError(
@@ -221,16 +228,12 @@ class FakeDatasets:
             )
         if project == "p2":
             return DatasetSummary(images=0, left_out=0, unlabelled=0, classes=(), splits={})
-        counts = (403, 501, 410, 594, 482, 137)
         return DatasetSummary(
             images=2527,
             left_out=4,
             unlabelled=0,
             splits={"train": 1768, "val": 328, "test": 431},
-            classes=tuple(
-                ClassInfo(id=f"c{n}", name=name, position=n, images=counts[n])
-                for n, name in enumerate(self.world.classes)
-            ),
+            classes=self._known_classes(),
             sizes=SizeSummary(smallest=(192, 144), largest=(4032, 3024), median=(512, 384)),
             version=VersionInfo(id="v3", number=3, reason="import", created_at=NOW, images=2527),
             changed_since_version=2,
