@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 
-from engine.datasets.preprocessing import TIFF_HEADS, TIFF_WORDS, TiffPage, UnreadableImageError, tiff_page
+from engine.datasets.tiff import TIFF_HEADS, TIFF_WORDS, TiffError, TiffPage, tiff_page
 
 MAX_PAGES = 10_000
 MAX_PIECES = 1_000_000
@@ -21,7 +21,7 @@ OLD_JPEG = 513
 def list_pages(content: bytes) -> tuple[int, ...]:
     """Return where the directory of each full picture of a TIFF is; () for another file.
 
-    Smaller copies and masks of a picture do not count. Raises ``UnreadableImageError`` when the file is
+    Smaller copies and masks of a picture do not count. Raises ``TiffError`` when the file is
     damaged or made to deceive: a ring of pages, pages that share their pixels, far too many.
     """
     if content[:4] not in TIFF_HEADS:
@@ -33,17 +33,17 @@ def list_pages(content: bytes) -> tuple[int, ...]:
     while place:
         page = tiff_page(content, place)
         if place in seen or len(seen) >= MAX_PAGES:
-            raise UnreadableImageError(f"its pages form a ring or are more than {MAX_PAGES:,}")
+            raise TiffError(f"its pages form a ring or are more than {MAX_PAGES:,}")
         seen.add(place)
         if _is_full(page):
             places.append(place)
             pieces += sum(page.tags[tag][1] for _, tag in (STRIPS, TILES) if tag in page.tags)
             if pieces > MAX_PIECES:
-                raise UnreadableImageError(f"its pages are cut into more than {MAX_PIECES:,} pieces")
+                raise TiffError(f"its pages are cut into more than {MAX_PIECES:,} pieces")
             length += sum(sum(_numbers(page, tag)) for _, tag in (STRIPS, TILES))
         place = page.following
     if len(places) > 1 and length > len(content):
-        raise UnreadableImageError("its pages share their pixels")
+        raise TiffError("its pages share their pixels")
     return tuple(places)
 
 
@@ -53,14 +53,14 @@ def first_place(content: bytes) -> int:
     try:
         place: int = struct.unpack_from(f"{order}{'Q' if big else 'I'}", content, 8 if big else 4)[0]
     except struct.error as error:
-        raise UnreadableImageError(f"the header is damaged ({error})") from error
+        raise TiffError(f"the header is damaged ({error})") from error
     return place
 
 
 def page_content(content: bytes, place: int) -> bytes:
     """Return the page whose directory is at ``place`` as a TIFF of its own.
 
-    Raises ``UnreadableImageError`` when it is damaged or of a kind that cannot be taken apart.
+    Raises ``TiffError`` when it is damaged or of a kind that cannot be taken apart.
     """
     order, big = TIFF_HEADS[content[:4]]
     page = tiff_page(content, place)
@@ -68,11 +68,11 @@ def page_content(content: bytes, place: int) -> bytes:
     places, sizes = _numbers(page, tag), _numbers(page, size_tag)
     ends = [start + size for start, size in zip(places, sizes, strict=False)]
     if OLD_JPEG in page.tags or len(places) != len(sizes) or not places:
-        raise UnreadableImageError("a page of a kind that cannot be taken out of its file")
+        raise TiffError("a page of a kind that cannot be taken out of its file")
     if sum(len(value) for _, _, value in page.tags.values()) > len(content):
-        raise UnreadableImageError("the header is damaged (its tags lie over each other)")
+        raise TiffError("the header is damaged (its tags lie over each other)")
     if max(ends) > len(content) or sum(sizes) > len(content):
-        raise UnreadableImageError("damaged or cut short (the pixels of a page are missing)")
+        raise TiffError("damaged or cut short (the pixels of a page are missing)")
     word, number = ("Q", 16) if big else ("I", 4)
     room = struct.calcsize(word)
     out = bytearray(content[:4] + (struct.pack(f"{order}HH", 8, 0) if big else b"") + bytes(room))
@@ -105,5 +105,5 @@ def _is_full(page: TiffPage) -> bool:
 
 def _numbers(page: TiffPage, tag: int) -> tuple[int, ...]:
     if tag in page.tags and page.tags[tag][0] not in TIFF_WORDS:
-        raise UnreadableImageError(f"the header is damaged (tag {tag} is no number)")
+        raise TiffError(f"the header is damaged (tag {tag} is no number)")
     return page.values(tag)

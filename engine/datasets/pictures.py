@@ -17,16 +17,15 @@ from engine.datasets.preprocessing import (
     UPRIGHT,
     Preprocessing,
     UnreadableImageError,
-    channel_count,
     channels_to_rgb,
     open_image,
     orientation,
     read_channels,
-    tiff_page,
     to_rgb,
     upright,
 )
 from engine.datasets.thumbnails import LEAST
+from engine.datasets.tiff import TiffError, channel_count, tiff_page
 from engine.errors import InputError, QuestionError
 
 JPEGS = ("JPEG", "MPO")
@@ -154,7 +153,7 @@ def _several(image: Image.Image, content: bytes) -> str:
     if image.format == "TIFF":
         try:
             pages = len(list_pages(content))
-        except UnreadableImageError as error:
+        except TiffError as error:
             return f"further pages that cannot be told apart ({error})"
         return f"{pages} pages" if pages > 1 else ""
     if image.format == "GIF":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contracts.datasets import ClassInfo
-from engine.datasets import preprocessing
+from engine.datasets import preprocessing, tiff
 from engine.errors import ExportError
 from engine.export import predict_template
 from engine.storage.blobs import sha256_of
@@ -34,7 +34,9 @@ class BundleFile:
 
 def predict_script() -> str:
     """Return predict.py: our preprocessing verbatim, then the template without its import of it."""
-    shared = _source(preprocessing.__file__)
+    shared = [
+        _after_future(_without_engine_imports(_source(part.__file__))) for part in (tiff, preprocessing)
+    ]
     template = _source(predict_template.__file__)
     docstring, code = template.split(_FUTURE, 1)
     return "".join(
@@ -42,7 +44,7 @@ def predict_script() -> str:
             docstring,
             _FUTURE,
             "\n# ---- preprocessing: the code that training used, unchanged ----\n",
-            _after_future(shared),
+            "\n\n".join(shared),
             "\n\n# ---- prediction ----\n",
             _without_engine_imports(code),
         ]
@@ -61,7 +63,7 @@ def _after_future(source: str) -> str:
 def _without_engine_imports(code: str) -> str:
     lines = code.splitlines(keepends=True)
     for node in ast.parse(code).body:
-        if isinstance(node, ast.ImportFrom) and node.module == preprocessing.__name__:
+        if isinstance(node, ast.ImportFrom) and node.module in (preprocessing.__name__, tiff.__name__):
             assert node.end_lineno is not None
             lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
     return "".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -17,7 +18,7 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine.datasets import preprocessing
+from engine.datasets import preprocessing, tiff
 from engine.datasets.preprocessing import Preprocessing, normalise, prepare
 from engine.errors import ConflictError, ExportError, JobCancelledError, NotFoundError
 from engine.export import job, parity
@@ -138,9 +139,12 @@ def test_predict_says_which_file_it_cannot_read(folder: Path, small, tmp_path: P
 
 
 def test_predict_contains_the_preprocessing_verbatim() -> None:
-    shared = Path(preprocessing.__file__).read_text()
     script = predict_script()
-    assert shared.split("from __future__ import annotations\n")[1] in script
+    for part in (tiff, preprocessing):
+        code = Path(str(part.__file__)).read_text().split("from __future__ import annotations\n")[1]
+        imported = "from engine.datasets.tiff import "
+        for piece in re.split(rf"^{imported}.*\n", code, flags=re.MULTILINE):
+            assert piece in script
     assert "engine." not in script
 
 

@@ -20,7 +20,8 @@ from engine.datasets.archive import Member, open_source, read_member
 from engine.datasets.intake import Intake, take_in
 from engine.datasets.pages import MAX_PAGES, list_pages, page_content
 from engine.datasets.pictures import ChannelsError, named_channels, see
-from engine.datasets.preprocessing import Preprocessing, UnreadableImageError
+from engine.datasets.preprocessing import Preprocessing
+from engine.datasets.tiff import TiffError
 from engine.errors import InputError, LimitError, QuestionError
 from engine.settings import Limits, Settings
 from tests.unit.test_picture_kinds import Packing, heic, pixels_of, tiff
@@ -198,7 +199,7 @@ def chain(count: int, ring: bool) -> bytes:
 )
 def test_made_to_deceive(tmp_path: Path, content: bytes, words: str) -> None:
     start = time.monotonic()
-    with pytest.raises(UnreadableImageError, match=words):
+    with pytest.raises(TiffError, match=words):
         list_pages(content)
     (tmp_path / "a.tif").write_bytes(content)
     source = open_source((("a.tif", tmp_path / "a.tif"),), Limits())
@@ -215,7 +216,7 @@ def test_pages_that_share_their_pixels_are_refused() -> None:
     directory = struct.unpack_from("<I", content, 4)[0]
     copy = content[directory:]
     twice[-4:] = struct.pack("<I", len(content))
-    with pytest.raises(UnreadableImageError, match="share"):
+    with pytest.raises(TiffError, match="share"):
         list_pages(bytes(twice + copy))
 
 
@@ -228,7 +229,7 @@ def test_a_flipped_byte_never_does_more_than_refuse() -> None:
             try:
                 for page in list_pages(bytes(content)):
                     assert len(page_content(bytes(content), page)) <= 4 * len(content)
-            except UnreadableImageError:
+            except TiffError:
                 continue
 
 

@@ -19,6 +19,7 @@ from PIL import Image, ImageCms
 
 from engine.datasets import preprocessing as pre
 from engine.datasets.preprocessing import Preprocessing, UnreadableImageError
+from engine.datasets.tiff import channel_count
 
 RECORD = Preprocessing(height=24, width=32)
 RANDOM = np.random.default_rng(7)
@@ -154,7 +155,7 @@ def test_channels_are_read_as_they_were_written(
     content = tiff(
         pixels, Packing(planar, order=order, compression=compression, predictor=predictor, **cutting)
     )
-    assert pre.channel_count(content) == 5
+    assert channel_count(content) == 5
     found = pre.read_channels(content, (5, 2, 2))
     assert found.dtype == np.dtype(dtype) and np.array_equal(found, pixels[..., [4, 1, 1]])
 
@@ -165,7 +166,7 @@ def test_channels_are_read_as_they_were_written(
 def test_any_number_of_channels(count: int, photometric: int, big: bool) -> None:
     pixels = pixels_of(count)
     content = tiff(pixels, Packing(photometric=photometric, big=big))
-    assert pre.channel_count(content) == count
+    assert channel_count(content) == count
     made = pre.read_rgb(content, replace(RECORD, channels=(3, 2, count)))
     assert np.array_equal(np.asarray(made), pixels[..., [2, 1, count - 1]])
 
@@ -186,14 +187,14 @@ def test_any_number_of_channels(count: int, photometric: int, big: bool) -> None
     ],
 )
 def test_colours_and_alpha_are_no_channels_to_choose(count: int, packing: Packing, expected: int) -> None:
-    assert pre.channel_count(tiff(pixels_of(count), packing)) == expected
+    assert channel_count(tiff(pixels_of(count), packing)) == expected
 
 
 def test_other_pictures_have_no_channels_to_choose() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (4, 4), "red").save(buffer, "JPEG")
-    assert pre.channel_count(buffer.getvalue()) == 0 and pre.channel_count(b"") == 0
-    assert pre.channel_count(b"II*\0") == 0 and pre.channel_count(b"II*\0\xff\xff\xff\xff") == 0
+    assert channel_count(buffer.getvalue()) == 0 and channel_count(b"") == 0
+    assert channel_count(b"II*\0") == 0 and channel_count(b"II*\0\xff\xff\xff\xff") == 0
     with_choice = pre.read_rgb(buffer.getvalue(), replace(RECORD, channels=(3, 2, 1)))
     assert np.array_equal(np.asarray(with_choice), np.asarray(pre.read_rgb(buffer.getvalue(), RECORD)))
 
@@ -254,7 +255,7 @@ def test_flipped_bytes_never_do_more_than_refuse() -> None:
         content = bytearray(whole)
         content[place] = value
         try:
-            if pre.channel_count(bytes(content)):
+            if channel_count(bytes(content)):
                 pre.read_channels(bytes(content), (3, 2, 1))
         except UnreadableImageError:
             continue

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import gc
 import io
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from engine.datasets import preprocessing as pre
+from engine.datasets import tiff
 from engine.datasets.preprocessing import Preprocessing, UnreadableImageError
 
 RECORD = Preprocessing(height=24, width=32)
@@ -232,17 +235,15 @@ def test_record_round_trip_and_hash() -> None:
             dataclasses.replace(RECORD, **wrong)
 
 
-def test_it_needs_only_numpy_and_pillow() -> None:
-    import ast
-    from pathlib import Path
-
-    tree = ast.parse(Path(pre.__file__).read_text())
+@pytest.mark.parametrize("module", [pre, tiff], ids=lambda module: module.__name__)
+def test_it_needs_only_numpy_and_pillow(module: ModuleType) -> None:
+    tree = ast.parse(Path(str(module.__file__)).read_text())
     named = {
         (node.module or "") if isinstance(node, ast.ImportFrom) else alias.name
         for node in ast.walk(tree)
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for alias in node.names
-    }
+    } - {"engine.datasets.tiff"}
     assert not any(name.startswith(("engine", "torch")) for name in named)
 
 
