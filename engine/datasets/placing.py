@@ -6,6 +6,7 @@ skipped by itself: an image is never dropped because one of its labels is bad.
 
 from __future__ import annotations
 
+import operator
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -49,6 +50,11 @@ class _Frame:
     scale: tuple[float, float] = (1.0, 1.0)
     turned: int = 1
     repair: str = ""
+
+    @property
+    def plain(self) -> bool:
+        """Whether coordinates stay as they are."""
+        return self.move is None and self.scale == (1.0, 1.0)
 
 
 def scaled_size(row: ImageLabels, picture: Picture) -> bool:
@@ -171,23 +177,31 @@ def _box(box: Box, frame: _Frame, picture: Picture, swap: bool, repairs: list[st
 
 def _polygons(mask: Polygons, frame: _Frame, picture: Picture, repairs: list[str]) -> Polygons | None:
     rings, beyond, dropped = [], 0.0, 0
-    limits = np.array([[picture.width, picture.height]], dtype=np.float64)
+    limits = np.array([picture.width, picture.height], dtype=np.float64)
     for ring in mask.rings:
         if len(ring) < 6 or len(ring) % 2:
             dropped += 1
             continue
         corners = _moved_all(np.frombuffer(ring, np.float64).reshape(-1, 2), frame)
-        beyond = max(beyond, float((-corners / limits).max()), float((corners / limits - 1).max()))
-        inside = np.clip(corners, 0.0, limits)
-        if np.ptp(inside[:, 0]) <= 0 or np.ptp(inside[:, 1]) <= 0:
+        # A large set shares the outlines that need no change between what was read and what is kept.
+        same = frame.plain
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        if (low < 0).any() or (high > limits).any():
+            beyond = max(beyond, float((-low / limits).max()), float((high / limits - 1).max()))
+            corners = np.clip(corners, 0.0, limits)
+            low, high = corners.min(axis=0), corners.max(axis=0)
+            same = False
+        if (high <= low).any():
             dropped += 1
-            continue
-        rings.append(array("d", inside.tobytes()))
+        else:
+            rings.append(ring if same else array("d", corners.tobytes()))
     if dropped:
         word = "an outline" if dropped == 1 else f"{dropped} outlines"
         repairs.append(f"{word} with fewer than three points, an odd count or no area left out")
     if beyond * max(picture.width, picture.height) > EXACT:
         repairs.append(_beyond("outline", beyond))
+    if len(rings) == len(mask.rings) and all(map(operator.is_, rings, mask.rings)):
+        return mask
     return Polygons(tuple(rings)) if rings else None
 
 
