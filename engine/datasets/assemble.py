@@ -8,12 +8,12 @@ from dataclasses import replace
 from engine.contracts.datasets import LabelKind
 from engine.datasets import fitting, placing
 from engine.datasets.account import Account
-from engine.datasets.commit import Incoming
 from engine.datasets.formats.base import LabelIssue, Row
 from engine.datasets.intake import Taken
 from engine.datasets.labels import ImageLabels, Label
 from engine.datasets.mask_pictures import MaskPicture
 from engine.datasets.mask_values import Extent, settle
+from engine.datasets.newcomers import Incoming
 from engine.datasets.understand import Order, Understood
 from engine.errors import QuestionError
 
@@ -31,7 +31,7 @@ def assemble(
     """
     account = understood.account
     _ask(understood.rows, taken, order)
-    incoming = []
+    incoming, pages = [], understood.source.groups
     for row in _settled(understood, order, taken, pictures):
         if isinstance(row, LabelIssue):
             account.label_issue(row.issue)
@@ -41,7 +41,9 @@ def assemble(
             account.skip_image(row.path, one.error)
             _skip(row, row.labels, f"its image “{row.path}”: {one.error}", account)
             continue
-        incoming.append(_one(row, one, understood.kind, order, account))
+        # Pages of one file are no independent pictures.
+        whole = replace(row, group=row.group or pages[row.path]) if row.path in pages else row
+        incoming.append(_one(whole, one, understood.kind, order, account))
     return incoming
 
 

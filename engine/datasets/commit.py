@@ -13,42 +13,19 @@ from sqlalchemy.orm import Session
 
 from engine.contracts.base import utc_now
 from engine.contracts.datasets import Split
-from engine.datasets import splits
 from engine.datasets.account import Account
 from engine.datasets.geometry import geometry_of, kind_of
 from engine.datasets.intake import Taken
 from engine.datasets.labels import ClassHead, ImageLabels, Label
+from engine.datasets.newcomers import Incoming, Newcomer, choose_splits
 from engine.datasets.present import Present, geometry_text, present_images
+from engine.datasets.resplit import current_rule
 from engine.errors import LimitError
 from engine.storage.database import new_id
 from engine.storage.tables import AnnotationRow, ClassRow, FileRow, ImageRow, Project
 
 Mode = Literal["new", "add", "replace"]
 CHUNK = 2_000  # values in one statement; SQLite takes 32,766
-SEED = 0  # of the split; the same set imported twice is split the same way
-
-
-@dataclass(frozen=True)
-class Incoming:
-    """One image of the import that could be read, with its labels in px of the upright picture.
-
-    ``merged`` are labels that went into another one of ``labels``: used, but not kept by themselves.
-    """
-
-    row: ImageLabels
-    taken: Taken
-    labels: tuple[Label, ...]
-    merged: tuple[Label, ...] = ()
-
-    @property
-    def negative(self) -> bool:
-        """Whether the set says that nothing is on it."""
-        return self.row.negative and not self.labels
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Its class names, one for each label."""
-        return tuple(label.name for label in self.labels if label.name)
 
 
 @dataclass(frozen=True)
@@ -97,7 +74,9 @@ def commit_rows(
     if (already := len(incoming) - len([target for target in targets if target.new])) and mode != "replace":
         notes.append(f"{already:,} of the images were in the project already or could not be added.")
     notes += _same_pixels(targets, present)
-    chosen, of_set, note = _choose_splits(targets, list(present.values()))
+    rule = current_rule(session, project.id)
+    newcomers = [Newcomer.of(target.incoming, target.split) for target in targets]
+    chosen, of_set, note = choose_splits(newcomers, list(present.values()), rule)
     notes += [note] if note else []
     classes = _classes(session, project.id, targets, heads, class_limit)
     _insert_files(session, [target.incoming.taken for target in targets])
@@ -205,30 +184,6 @@ def _clear(
             # Results of earlier runs go on showing the old picture, under a path of its own.
             aside = f"{old.path} (replaced, {old.id})"
             session.execute(update(ImageRow).where(ImageRow.id == old.id).values(path=aside))
-
-
-def _choose_splits(targets: Sequence[_Target], present: Sequence[Present]) -> tuple[list[Split], bool, str]:
-    """Return the split of each target, whether the set brought them, and a note."""
-    bags = [_bag(target.incoming.names, target.incoming.negative) for target in targets]
-    groups = [target.incoming.row.group for target in targets]
-    own = [target.split for target in targets]
-    if not present:
-        completed = splits.complete(bags, own, SEED, groups)
-        if completed is not None:
-            return completed.splits, True, completed.note
-        drawn = splits.draw(bags, SEED, groups=groups)
-        return drawn.splits, False, drawn.note
-    used = [image for image in present if not image.left_out]
-    known = [*(image.split for image in used), *own]
-    all_bags = [*(_bag(image.names, image.negative) for image in used), *bags]
-    keys = [*(image.group for image in used), *groups]
-    drawn = splits.draw(all_bags, SEED, existing=known, groups=keys)
-    return drawn.splits[len(used) :], any(split is not None for split in own), drawn.note
-
-
-def _bag(names: tuple[str, ...], negative: bool) -> tuple[str, ...] | None:
-    """Give the classes of an image, one for each label; None when nobody has labelled it."""
-    return names if names or negative else None
 
 
 def _classes(

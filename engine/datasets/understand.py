@@ -150,16 +150,16 @@ def choose(source: Source, order: Order) -> tuple[Found, LabelKind, list[str]]:
     if not all_found:
         raise nothing_found(source, order)
     best = all_found[0]
-    kinds = [one for one in best.recognition.kinds if one in order.tasks]
-    kind: LabelKind = wanted or (kinds[0] if kinds else next(iter(order.tasks)))
+    if wanted is not None:
+        return best, wanted, []
+    # What is recognised first; pictures without labels serve any task.
+    kind = next(one for one in (*best.recognition.kinds, *order.tasks) if one in order.tasks)
     others = _others(all_found, kind, order)
     notes = [f"It could also be taken as {', '.join(others)}."] if others else []
     return best, kind, notes
 
 
 def _others(found: Sequence[Found], kind: LabelKind, order: Order) -> list[str]:
-    if order.task is not None:
-        return []
     names = [
         f"{order.tasks[other]} ({one.format.title})"
         for one in found
