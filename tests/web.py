@@ -22,8 +22,9 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from engine.contracts.datasets import Legend, OverlaySize, UploadInfo
+from engine.contracts.datasets import UploadInfo
 from engine.contracts.files import ServedFile
+from engine.contracts.overlays import Legend, OverlaySize
 from engine.contracts.predictions import FilePrediction, Prediction
 from engine.errors import InputError, LimitError, NotFoundError
 

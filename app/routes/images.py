@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from app.engine_client import client
 from app.routes.files import SANDBOX, send_file
-from engine.contracts.datasets import OverlaySize
+from engine.contracts.overlays import OverlaySize
 from engine.contracts.palette import class_color
 from engine.errors import InputError
 

@@ -9,7 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine.api.projects import find_project
-from engine.contracts.datasets import ClassInfo, ImageFilter, Legend, OverlaySize, TilePage
+from engine.contracts.datasets import ClassInfo, ImageFilter
+from engine.contracts.overlays import Legend, OverlaySize, TilePage
 from engine.datasets import overlay, queries
 from engine.datasets.legend import legend
 from engine.datasets.thumbnails import ensure_thumbnail

@@ -59,35 +59,12 @@ class LabelItem(Record):
     attributes: dict[str, str] = Field(default_factory=dict)
 
 
-OverlaySize = Literal["thumb", "small", "full"]
-"""Of labels drawn over a picture: as the gallery shows it, or as it is opened, on a phone or a screen."""
-
-
 class ClassCount(Record):
     """How often a class is on an image; ``position`` is the class's."""
 
     name: str
     position: int
     count: int
-
-
-class LabelName(Record):
-    """A class name that belongs at an object; x, y: its upper left corner, as shares of the image."""
-
-    name: str
-    position: int
-    x: float
-    y: float
-
-
-class Legend(Record):
-    """What is drawn over an image, in words; width and height in px, upright."""
-
-    width: int
-    height: int
-    classes: tuple[ClassCount, ...]
-    names: tuple[LabelName, ...] = Field((), description="empty where they would hide the picture")
-    ignored: int = 0
 
 
 class ImageItem(Record):
@@ -115,27 +92,6 @@ class ImageItem(Record):
             (classes[c] for c in counts if c in classes), key=lambda c: (-counts[c.id], c.position)
         )
         return tuple(ClassCount(name=c.name, position=c.position, count=counts[c.id]) for c in present)
-
-
-class ImageTile(Record):
-    """An image as a gallery shows it; ``image`` comes without its labels, which may be many.
-
-    ``classes`` are counted without the ``ignored`` regions. ``look`` is another text whenever what can be
-    drawn over the image changes, and empty when there is nothing to draw.
-    """
-
-    image: ImageItem
-    classes: tuple[ClassCount, ...]
-    ignored: int = 0
-    look: str = ""
-
-
-class TilePage(Record):
-    """A slice of the images that match a filter, for a gallery, and how many match in all."""
-
-    items: tuple[ImageTile, ...]
-    total: int
-    offset: int
 
 
 class ImageFilter(Record):

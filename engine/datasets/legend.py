@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from engine.contracts.datasets import ClassInfo, ImageItem, LabelItem, LabelName, Legend
+from engine.contracts.datasets import ClassInfo, ImageItem, LabelItem
+from engine.contracts.overlays import LabelName, Legend
 
 MOST_NAMES: Final = 30
 """More names than these would hide the picture below them."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from engine.contracts.datasets import ClassCount, ClassInfo, ImageItem, ImageTile
+from engine.contracts.datasets import ClassCount, ClassInfo, ImageItem
+from engine.contracts.overlays import ImageTile
 from engine.storage.tables import AnnotationRow
 
 BARE = "class"

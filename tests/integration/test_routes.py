@@ -19,8 +19,9 @@ from app.routes import ROUTES, urls
 from app.routes import uploads as upload_routes
 from app.routes.errors import HANDLERS
 from app.security import Access, SecurityMiddleware
-from engine.contracts.datasets import ClassCount, LabelName, Legend
+from engine.contracts.datasets import ClassCount
 from engine.contracts.files import ServedFile
+from engine.contracts.overlays import LabelName, Legend
 from engine.contracts.palette import class_color
 from tests.web import BEARER, TOKEN, StandIn, run_async
 

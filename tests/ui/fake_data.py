@@ -17,19 +17,16 @@ from engine.contracts.datasets import (
     ImageItem,
     ImageOrder,
     ImagePage,
-    ImageTile,
     ImportIssue,
     ImportReport,
     LabelItem,
-    Legend,
     Outcome,
-    OverlaySize,
     SizeSummary,
-    TilePage,
     VersionInfo,
 )
 from engine.contracts.files import ServedFile
 from engine.contracts.jobs import JobInfo
+from engine.contracts.overlays import ImageTile, Legend, OverlaySize, TilePage
 from engine.contracts.projects import ProjectStatus, ProjectSummary, SampleInfo, TaskInfo
 from engine.contracts.results import (
     MetricValue,

@@ -11,7 +11,8 @@ from PIL import Image
 
 from app.components.gallery.labels import drawn_tiles, label_tiles
 from app.theme import class_color
-from engine.contracts.datasets import ClassInfo, ImageItem, ImageTile, LabelItem
+from engine.contracts.datasets import ClassInfo, ImageItem, LabelItem
+from engine.contracts.overlays import ImageTile
 from tests.ui.conftest import Open, words
 from tests.ui.fake_facade import HOSTILE, FakeFacade
 from tests.web import Served, serving
@@ -84,7 +85,8 @@ import streamlit as st
 from app import engine_client, theme
 from app.components.gallery import Tile, gallery
 from app.engine_client import client
-from engine.contracts.datasets import ClassCount, LabelName, Legend
+from engine.contracts.datasets import ClassCount
+from engine.contracts.overlays import LabelName, Legend
 from engine.contracts.files import ServedFile
 from pathlib import Path
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from app import theme
 from app.components.gallery import Tile
-from engine.contracts.datasets import ClassInfo, ImageItem, ImageTile
+from engine.contracts.datasets import ClassInfo, ImageItem
+from engine.contracts.overlays import ImageTile
 
 MOST_NAMED: Final = 2
 """As many classes are written on a picture; how many more there are stands behind them."""
