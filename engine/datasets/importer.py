@@ -26,8 +26,9 @@ from engine.datasets.commit import Incoming, commit_rows
 from engine.datasets.intake import Intake, Taken
 from engine.datasets.manifest import freeze_version
 from engine.datasets.mask_pictures import MaskPicture
+from engine.datasets.pictures import named_channels, takes_channels
 from engine.datasets.queries import classes as list_classes
-from engine.datasets.staging import goes_on, remove_staged, staged_files, sweep_staging
+from engine.datasets.staging import goes_on, remove_staged, scratch_folder, staged_files, sweep_staging
 from engine.datasets.thumbnails import ensure_thumbnail, thumbnail_path
 from engine.datasets.understand import Known, Order, Understood, understand
 from engine.errors import (
@@ -66,10 +67,10 @@ def _import(work: Work, order: Order) -> dict[str, Any]:
     start = time.monotonic()
     work.progress(0.0, "Reading the list of files")
     known = _known(work, order)
-    with Intake(work.settings, known.preprocessing) as intake:
-        source = open_source(order.paths, work.settings.limits, work.folder)
+    with scratch_folder(work) as scratch, Intake(work.settings, known.preprocessing) as intake:
+        source = open_source(order.paths, work.settings.limits, scratch)
         work.check_stop()
-        understood = understand(source, order, known, work.settings.limits, work.folder)
+        understood = understand(source, order, known, work.settings.limits, scratch)
         taken = _take_in(work, understood, intake)
         incoming = assemble(understood, order, taken, _read_masks(work, understood, taken, intake))
     preprocessing = _fix_range(known.preprocessing, incoming)
@@ -82,7 +83,9 @@ def _import(work: Work, order: Order) -> dict[str, Any]:
         project = _project(session, order.project_id)
         _refuse_second(session, order)
         # From the row as it is now: another import may have fixed the range, and it stays.
-        project.preprocessing = fixed = _fix_range(_defaults(project), incoming)
+        chosen, note = _choose_channels(_defaults(project), order, incoming)
+        understood.notes.extend([note] if note else [])
+        project.preprocessing = fixed = _fix_range(chosen, incoming)
         report = _commit(session, work, order, understood, incoming, start)
     if fixed != preprocessing:
         _late_thumbnails(work, incoming, fixed, again=True)
@@ -138,7 +141,8 @@ def _known(work: Work, order: Order) -> Known:
         _refuse_second(session, order)
         names = select(ClassRow.name).where(ClassRow.project_id == project.id, ClassRow.deleted_at.is_(None))
         names = names.order_by(ClassRow.position)
-        return Known(_defaults(project), () if order.mode == "replace" else tuple(session.scalars(names)))
+        record, _ = _with_channels(_defaults(project), order)
+        return Known(record, () if order.mode == "replace" else tuple(session.scalars(names)))
 
 
 def _refuse_second(session: Session, order: Order) -> None:
@@ -164,6 +168,29 @@ def _refuse_skips(account: Account, limits: Limits, order: Order) -> None:
 
 def _defaults(project: Project) -> dict[str, Any]:
     return {"background": BACKGROUND, **(project.preprocessing or {})}
+
+
+def _choose_channels(
+    held: dict[str, Any], order: Order, incoming: Sequence[Incoming]
+) -> tuple[dict[str, Any], str]:
+    """Fix the channels that were named once there are pictures which need them, and say what else."""
+    if not order.channels or any(takes_channels(item.taken.mode) for item in incoming):
+        return _with_channels(held, order)
+    return held, "No picture has channels to choose from; those that were named are not used."
+
+
+def _with_channels(held: dict[str, Any], order: Order) -> tuple[dict[str, Any], str]:
+    """Add the channels that were named to a project's preprocessing; those it has stay but for a new set."""
+    named, before = named_channels(order.channels), held.get("channels")
+    if named is None or before == list(named):
+        return held, ""
+    chosen = {**held, "channels": list(named)}
+    if before is None:
+        return chosen, ""
+    old, new = ("{}, {} and {}".format(*some) for some in (before, named))
+    if order.mode != "replace":
+        return held, f"Channels {old} are red, green and blue in this project, and stay so."
+    return chosen, f"Channels {new} are red, green and blue from now on; before, these were {old}."
 
 
 def _take_in(work: Work, understood: Understood, intake: Intake) -> dict[str, Taken]:
@@ -212,7 +239,8 @@ def _late_thumbnails(
     for item in incoming:
         if item.taken.low is not None:
             if again:
-                thumbnail_path(work.settings, item.taken.sha256).unlink(missing_ok=True)
+                channels = preprocessing.get("channels")
+                thumbnail_path(work.settings, item.taken.sha256, channels).unlink(missing_ok=True)
             else:
                 work.check_stop()
             ensure_thumbnail(work.settings, item.taken.sha256, preprocessing)

@@ -106,7 +106,7 @@ def _take_in(member: Member, settings: Settings, record: Preprocessing) -> Taken
     content = read_member(member)
     seen = see(content, record)
     digest = hashlib.sha256(content).hexdigest()
-    store, thumbnail = BlobStore(settings.files), thumbnail_path(settings, digest)
+    store, thumbnail = BlobStore(settings.files), thumbnail_path(settings, digest, record.channels)
     if not store.holds(digest, len(content)):
         thumbnail.unlink(missing_ok=True)  # as old as the torn file, and maybe the same
         write_atomic(store.path(digest), content, sync=False)

@@ -12,6 +12,7 @@ from engine.contracts.datasets import ImportOffer, LabelKind
 from engine.contracts.jobs import Work
 from engine.datasets.archive import open_source
 from engine.datasets.formats.registry import Found, recognise
+from engine.datasets.staging import scratch_folder
 from engine.datasets.understand import Order, nothing_found
 
 
@@ -22,12 +23,13 @@ def run(work: Work) -> dict[str, Any]:
     """
     order = Order.from_payload(work.payload)
     work.progress(0.0, "Reading the list of files")
-    source = open_source(order.paths, work.settings.limits, work.folder)
-    work.progress(0.2, "Looking what it is")
-    found = recognise(source)
-    if not found:
-        raise nothing_found(source, order)
-    offers = list(_offers(found, order.tasks))
+    with scratch_folder(work) as scratch:
+        source = open_source(order.paths, work.settings.limits, scratch)
+        work.progress(0.2, "Looking what it is")
+        found = recognise(source)
+        if not found:
+            raise nothing_found(source, order)
+        offers = list(_offers(found, order.tasks))
     return {"offers": [offer.model_dump(mode="json") for offer in offers]}
 
 

@@ -30,6 +30,7 @@ from engine.errors import InputError, QuestionError
 
 JPEGS = ("JPEG", "MPO")
 FIRST_SIDEWAYS = 5  # EXIF orientations from here on swap width and height
+CHANNELS_IN_MODE = " x "  # as in "5 x uint8"; no mode of Pillow's looks so
 MORE_BITS = "more than 8 bits; scaled by the range of the set"
 
 
@@ -85,6 +86,11 @@ def named_channels(words: str) -> tuple[int, int, int] | None:
     return int(found[0]), int(found[1]), int(found[2])
 
 
+def takes_channels(mode: str) -> bool:
+    """Whether a picture of this ``Seen.mode`` has channels of which three were chosen."""
+    return CHANNELS_IN_MODE in mode
+
+
 def see(content: bytes, record: Preprocessing) -> Seen:
     """Decode a file whole.
 
@@ -131,7 +137,7 @@ def _see_channels(content: bytes, count: int, record: Preprocessing) -> Seen:
     repair = f"{count} channels; {red}, {green} and {blue} became red, green and blue"
     return Seen(
         format="TIFF",
-        mode=f"{count} x {values.dtype.name}",
+        mode=f"{count}{CHANNELS_IN_MODE}{values.dtype.name}",
         size=(values.shape[1], values.shape[0]),
         orientation=turned if turned in UPRIGHT else 1,
         rgb=None if ranged and record.low is None else channels_to_rgb(values, record),

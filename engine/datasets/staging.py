@@ -1,4 +1,4 @@
-"""What was uploaded for imports: which files an import reads, and when they go away."""
+"""What was uploaded or unpacked for imports: which files an import reads, and when they go away."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import errno
 import json
 import shutil
 import time
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from engine.settings import Settings
 FILE_LIST = ".files.json"
 """End of the name of a staged list: ``[{"path": original name, "file": place on disk}, ...]``."""
 KEPT_SECONDS = 3 * 86_400
+UNPACKED = "unpacked"
+"""Folder, inside that of a job's attempt, of what had to be unpacked to be read."""
 
 
 def listed_files(source: Path) -> tuple[tuple[str, Path], ...]:
@@ -40,6 +42,23 @@ def staged_files(payload: Mapping[str, Any]) -> tuple[Path, ...]:
     source = Path(payload["source"])
     listed = listed_files(source) if source.exists() else ()
     return (*(path for _, path in listed), source)
+
+
+@contextmanager
+def scratch_folder(work: Work) -> Iterator[Path]:
+    """Give a folder for what must be unpacked to be read; it is gone behind the ``with``.
+
+    What an attempt that was killed has left in its own goes away too.
+    """
+    for left in work.folder.parent.glob(f"attempt-*/{UNPACKED}"):
+        shutil.rmtree(left, ignore_errors=True)
+    folder = work.folder / UNPACKED
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        # Whatever cannot be removed must not hide how the import ended.
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def goes_on(work: Work, error: BaseException) -> bool:

@@ -1,8 +1,9 @@
-"""Small pictures for galleries: JPEG, short side 180 to 240 px, named by the file's SHA-256."""
+"""Small pictures for galleries: JPEG, short side 180 to 240 px, named by the file's SHA-256 and channels."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,13 @@ QUALITY = 82
 LONGEST = 4  # a strip is cut to this many short sides, or one picture could fill a screen
 
 
-def thumbnail_path(settings: Settings, sha256: str) -> Path:
-    """Return where the thumbnail of these pixels is, or would be."""
-    return settings.cache / "thumbnails" / sha256[:2] / f"{sha256}.jpg"
+def thumbnail_path(settings: Settings, sha256: str, channels: Sequence[int] | None = None) -> Path:
+    """Return where the thumbnail of these pixels is, or would be.
+
+    ``channels``: those that became red, green and blue, as another project may have chosen others.
+    """
+    chosen = "".join(f"-{channel}" for channel in channels or ())
+    return settings.cache / "thumbnails" / sha256[:2] / f"{sha256}{chosen}.jpg"
 
 
 def make_thumbnail(image: Image.Image) -> bytes:
@@ -50,7 +55,7 @@ def ensure_thumbnail(settings: Settings, sha256: str, preprocessing: dict[str, A
 
     Raises ``ImageReadError`` when the stored image is missing or damaged.
     """
-    path = thumbnail_path(settings, sha256)
+    path = thumbnail_path(settings, sha256, preprocessing.get("channels"))
     if path.exists():
         return path
     try:
