@@ -8,12 +8,12 @@ from dataclasses import replace
 from engine.contracts.datasets import LabelKind
 from engine.datasets import fitting, placing
 from engine.datasets.account import Account
-from engine.datasets.commit import Incoming
 from engine.datasets.formats.base import LabelIssue, Row
 from engine.datasets.intake import Taken
 from engine.datasets.labels import ImageLabels, Label
 from engine.datasets.mask_pictures import MaskPicture
 from engine.datasets.mask_values import Extent, settle
+from engine.datasets.newcomers import Incoming
 from engine.datasets.understand import Order, Understood
 from engine.errors import QuestionError
 

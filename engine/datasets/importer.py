@@ -22,10 +22,11 @@ from engine.contracts.jobs import ENDED, Work
 from engine.datasets.account import SHOWN_ISSUES, Account
 from engine.datasets.archive import open_source
 from engine.datasets.assemble import assemble
-from engine.datasets.commit import Incoming, commit_rows
+from engine.datasets.commit import commit_rows
 from engine.datasets.intake import Intake, Taken
 from engine.datasets.manifest import freeze_version
 from engine.datasets.mask_pictures import MaskPicture
+from engine.datasets.newcomers import Incoming
 from engine.datasets.pictures import named_channels, takes_channels
 from engine.datasets.queries import classes as list_classes
 from engine.datasets.staging import goes_on, remove_staged, scratch_folder, staged_files, sweep_staging
