@@ -61,7 +61,9 @@ def icon() -> Image.Image:
 
 def apply() -> None:
     """Put the style sheet on the page."""
-    st.html(f"<style>{_style_sheet()}</style>")
+    # Streamlit tells the colour scheme to the page but not to dialogs and lists, which lie beside it.
+    scheme = "dark" if st.context.theme.type == "dark" else "light"
+    st.html(f"<style>{_style_sheet()}body{{color-scheme:{scheme}}}</style>")
 
 
 @cache

@@ -10,7 +10,7 @@ import streamlit as st
 from pydantic import ValidationError
 
 from app.components.formats import plain
-from app.components.import_order import ImportOrder
+from app.components.import_order import ImportOrder, open_order
 from app.components.import_start import start
 from app.components.page import show_problem
 from engine.contracts.jobs import Problem
@@ -25,55 +25,89 @@ class Answer:
     says: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Question:
+    """What a person is told to do, with its answers; ``field`` and ``example``: an answer that is typed."""
+
+    hint: str
+    answers: tuple[Answer, ...] = ()
+    field: str = ""
+    example: str = ""
+
+
 SKIP: Final = Answer("Take the rest without them", {"accept_skips": True})
-ANSWERS: Final[Mapping[str, tuple[Answer, ...]]] = {
-    "--accept-skips": (SKIP,),
-    "--merge-classes": (Answer("Merge these classes", {"merge_classes": True}),),
-    "--swap-boxes": (Answer("Exchange the corners", {"swap_boxes": True}),),
-    "--rescale": (Answer("Rescale the labels with their pictures", {"rescale": True}), SKIP),
-    "--void": (
-        Answer("These pixels do not count", {"void": "ignore"}),
-        Answer("They are a class", {"void": "class"}),
-    ),
-    "--add": (
+WHOLE: Final = Question(
+    "The new ones can stand beside them or in their place; a version keeps what was there.",
+    (
         Answer("Add to what is there", {"mode": "add"}),
         Answer("Put these in its place", {"mode": "replace"}),
     ),
+)
+QUESTIONS: Final[Mapping[str, Question]] = {
+    "--accept-skips": Question("Mend the set and drop it again, or go on without what is wrong.", (SKIP,)),
+    "--merge-classes": Question(
+        "If they are one class written in several ways, merge them; else give them other names.",
+        (Answer("Merge these classes", {"merge_classes": True}),),
+    ),
+    "--swap-boxes": Question(
+        "If the corners were written the other way round throughout, exchange them.",
+        (Answer("Exchange the corners", {"swap_boxes": True}),),
+    ),
+    "--rescale": Question(
+        "If the pictures were made smaller or larger after they were labelled, rescale the labels.",
+        (Answer("Rescale the labels with their pictures", {"rescale": True}), SKIP),
+    ),
+    "--void": Question(
+        "Often 255 marks borders and doubtful places, which should not count.",
+        (
+            Answer("Pixels of 255 do not count", {"void": "ignore"}),
+            Answer("255 is a class", {"void": "class"}),
+        ),
+    ),
+    "--channels": Question(
+        "Name three of them, counted from 1.", field="The channels of red, green and blue", example="3,2,1"
+    ),
+    "--add": WHOLE,
+    "--replace": WHOLE,
 }
-"""By the flag that a problem names; ``--replace`` asks the same as ``--add``."""
-TEXTS: Final[Mapping[str, tuple[str, str]]] = {"--channels": ("The channels of red, green and blue", "3,2,1")}
-"""Flags whose answer is typed: what the field says, and an example."""
+"""By the flag that a problem names. Their hints speak of what is on the screen, not of options."""
 
 
-def answers_to(problem: Problem) -> tuple[Answer, ...]:
-    """Return the buttons for a question; choices that have no words of their own are their own label."""
-    known = ANSWERS.get("--add" if problem.flag == "--replace" else problem.flag)
-    if known:
+def question_of(problem: Problem) -> Question:
+    """Return a problem's question; choices that have no words of their own are buttons with their names."""
+    known = QUESTIONS.get(problem.flag)
+    if known is not None:
         return known
-    return tuple(Answer(choice, {_field(problem.flag): choice}) for choice in problem.choices)
+    field = problem.flag.removeprefix("--").replace("-", "_")
+    return Question(problem.hint, tuple(Answer(choice, {field: choice}) for choice in problem.choices))
 
 
-def questions(problem: Problem, order: ImportOrder | None, project: str | None) -> None:
-    """Say what is wrong, with what can be answered; an answer starts the import again."""
+def questions(problem: Problem, order: ImportOrder | None, project: str | None, *, again: bool) -> None:
+    """Say what is wrong, with what can be answered; an answer starts the import again.
+
+    ``again`` offers to choose once more what the set is.
+    """
+    question = question_of(problem)
     with st.container(key="say-wrong-import", gap="small"):
-        st.markdown(f"**{plain(problem.message)}**  \n{plain(problem.hint)}")
+        st.markdown(f"**{plain(problem.message)}**  \n{plain(question.hint)}")
         if order is None:
             return
-        with st.container(horizontal=True, key="answers"):
-            for number, answer in enumerate(answers_to(problem)):
+        with st.container(horizontal=True, vertical_alignment="center", key="answers"):
+            for number, answer in enumerate(question.answers):
                 key = f"answer-{number}" if number else "answer"
                 if st.button(plain(answer.label), key=key):
                     _answer(order, answer.says, project)
-        if problem.flag in TEXTS:
-            _typed(problem.flag, order, project)
+            if again and st.button("Choose again what it is", type="tertiary", key="choose-again"):
+                open_order(order.looked, order, project)
+        if question.field:
+            _typed(problem.flag, question, order, project)
 
 
-def _typed(flag: str, order: ImportOrder, project: str | None) -> None:
-    label, example = TEXTS[flag]
+def _typed(flag: str, question: Question, order: ImportOrder, project: str | None) -> None:
     with st.form("answer-text", border=False):
-        given = st.text_input(label, placeholder=example, key="answer-typed", width=320)
+        given = st.text_input(question.field, placeholder=question.example, key="answer-typed", width=320)
         if st.form_submit_button("Import with these") and given.strip():
-            _answer(order, {_field(flag): given.strip()}, project)
+            _answer(order, {flag.removeprefix("--"): given.strip()}, project)
 
 
 def _answer(order: ImportOrder, says: Mapping[str, Any], project: str | None) -> None:
@@ -82,9 +116,5 @@ def _answer(order: ImportOrder, says: Mapping[str, Any], project: str | None) ->
     except LensmithError as problem:
         show_problem(problem)
     except ValidationError:
-        # A value that only a newer import knows; it must not look as if it had been answered.
+        # A choice that this screen does not know; it must not look as if it had been answered.
         st.markdown("This answer cannot be given here; use the command line.")
-
-
-def _field(flag: str) -> str:
-    return flag.removeprefix("--").replace("-", "_")

@@ -23,9 +23,9 @@ _VARIES: Final = re.compile(r"“[^”]*”|(?<![\w.])[-+]?\d[\d,.]*(?<![,.])")
 """What differs from one file to the next within the same reason: names in quotes and numbers."""
 
 
-def import_progress(job: JobInfo, stop: str = "Stop the import") -> None:
+def import_progress(job: JobInfo, *, title: str = "", stop: str = "Stop the import") -> None:
     """Draw how far an import (or another job on the data) is, with a way to stop it."""
-    with card("import-progress"):
+    with card("import-progress", title):
         share = job.progress or 0.0
         st.progress(share, text=f"{plain(job.message) or 'Waiting for a free slot'} · {100 * share:.0f} %")
         if job.state not in ENDED and st.button(stop, key="stop-import"):
@@ -113,11 +113,11 @@ def _table(issues: Sequence[ImportIssue]) -> None:
     if not issues:
         st.caption("Nothing fits this filter.")
         return
-    rows = [(for_people(i.file), i.line, i.outcome.value, for_people(i.reason)) for i in issues]
+    rows = [(for_people(i.file), str(i.line or ""), i.outcome.value, for_people(i.reason)) for i in issues]
     table = pd.DataFrame(rows, columns=["file", "line", "outcome", "reason"])
-    if table["line"].isna().all():
+    if not table["line"].any():
         table = table.drop(columns="line")
-    st.dataframe(table, hide_index=True, height=360, alt="Repairs and skips")
+    st.dataframe(table, hide_index=True, height="auto" if len(rows) <= 9 else 360, alt="Repairs and skips")
 
 
 def matching(issues: Iterable[ImportIssue], text: str) -> list[ImportIssue]:

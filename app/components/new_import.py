@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import state
 from app.components.import_choice import choose
-from app.components.import_order import ImportOrder, open_order, order_of, paths_offered
+from app.components.import_order import ImportOrder, order_of, paths_offered
 from app.components.import_questions import questions
 from app.components.import_report import import_progress
 from app.components.import_start import look, start
@@ -83,9 +83,7 @@ def _ended(job: JobInfo) -> None:
     order, _ = order_of(job.id)
     if job.problem is None:
         say("The import was stopped. Nothing was taken in.", "look", key="stopped")
-    else:
-        questions(job.problem, order, project)
+        return
     # What was uploaded is there still only after a question.
-    again = order and order.looked and (order.source or (job.problem and job.problem.flag))
-    if order and again and st.button("Choose again what it is", type="tertiary", key="choose-again"):
-        open_order(order.looked, order, project)
+    again = bool(order and order.looked and (order.source or job.problem.flag))
+    questions(job.problem, order, project, again=again)

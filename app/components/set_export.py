@@ -85,7 +85,7 @@ def export_part(project: str) -> None:
             now = client().jobs.get(first.id)
             if now.state is not first.state:
                 st.rerun()
-            import_progress(now, stop="Stop the export")
+            import_progress(now, title="Exporting the set", stop="Stop the export")
 
         live(0.7)(part)
     elif job.state is JobState.SUCCEEDED:

@@ -29,6 +29,7 @@ LEVELS: Final = {
     "folder:2": "the second folder of its path",
     "folder:3": "the third folder of its path",
 }
+WIDE: Final = 140
 MOST_SEED: Final = 2**53 - 1
 """The largest whole number that a browser keeps."""
 
@@ -74,21 +75,24 @@ def _draw(project: str, rule: SplitRule) -> None:
 def _rule(last: SplitRule) -> SplitRule | None:
     """Draw the fields and return the rule, or None while something is missing."""
     shares = [round(100 * share) for share in last.fractions]
-    train, val, test, seed = st.columns(4)
-    of_train = train.number_input("Train (%)", 1, 100, shares[0], key="split-train")
-    of_val = val.number_input("Validation (%)", 0, 99, shares[1], key="split-val")
-    of_test = test.number_input("Test (%)", 0, 99, shares[2], key="split-test")
-    number = seed.number_input(
-        "Seed",
-        0,
-        MOST_SEED,
-        min(last.seed, MOST_SEED),
-        key="split-seed",
-        help="Another number draws other splits; the same number draws the same.",
-    )
+    with st.container(horizontal=True, key="split-shares"):
+        of_train = st.number_input("Train (%)", 1, 100, shares[0], key="split-train", width=WIDE)
+        of_val = st.number_input("Validation (%)", 0, 99, shares[1], key="split-val", width=WIDE)
+        of_test = st.number_input("Test (%)", 0, 99, shares[2], key="split-test", width=WIDE)
+        number = st.number_input(
+            "Seed",
+            0,
+            MOST_SEED,
+            min(last.seed, MOST_SEED),
+            key="split-seed",
+            width=WIDE,
+            help="Another number draws other splits; the same number draws the same.",
+        )
     by, group_rule = _groups(last)
     if by == "group" and group_rule is None:
-        st.caption("Say which part of a name tells the group, such as ^([^_]+)_ for what stands before “_”.")
+        st.caption(
+            plain("Say which part of a name is the group: ^([^_]+)_ is what stands before the first “_”.")
+        )
         return None
     fractions = (of_train / 100, of_val / 100, of_test / 100)
     return SplitRule(fractions=fractions, seed=number, by=by, group_rule=group_rule or "")

@@ -212,4 +212,4 @@ def _pictures(project: str, key: str, title: str, ids: Sequence[str], labels: Ma
     more = f", of which {len(found):,} are shown" if len(ids) > len(found) else ""
     st.caption(f"{title}: {count(len(ids), 'image')}{more}")
     tiles = [Tile(item.id, labels.get(item.id, ""), about=item.path) for item in found]
-    gallery(project, tiles, key=f"diff-{key}", choose="none", rows=None, tile=88, label=title)
+    gallery(project, tiles, key=f"diff-{key}", choose="none", rows=2, tile=88, label=title)

@@ -53,7 +53,7 @@ def show() -> None:
 def _tools(project: str) -> None:
     if st.button("Split", help="Which images train, validate and test"):
         split_dialog(project)
-    if st.button("Export", help="Take the set home in a format of other tools"):
+    if st.button("Export set", help="Take the set home in a format of other tools"):
         export_dialog(project)
 
 

@@ -19,7 +19,7 @@ def show() -> None:
     into = client().projects.get(view.project) if view.project else None
     with head(
         f"Add images to {plain(into.name)}" if into else "New project",
-        "The import starts by itself. Nothing leaves this machine, and your files are not changed.",
+        "The set is recognised and taken in. Nothing leaves this machine, and your files are not changed.",
     ):
         pass
     job = None
