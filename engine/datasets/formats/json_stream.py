@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import ijson
+import numpy as np
 
 from engine.datasets.archive import Member
 from engine.datasets.formats.base import SourceView
 from engine.errors import InputError
 
 DEEPEST = 64  # levels of nesting inside one element
+AROUND = 2  # levels around an element: the file and its list
+NO_MARKS = bytes(set(range(256)) - set(b'"[]{}'))
+ESCAPED = re.compile(rb"\\.", re.DOTALL)
+STRING = re.compile(rb'"[^"]*"')
 
 
 def elements(view: SourceView, member: Member, prefix: str) -> Iterator[Any]:
@@ -22,7 +28,7 @@ def elements(view: SourceView, member: Member, prefix: str) -> Iterator[Any]:
     """
     with view.open(member) as stream:
         try:
-            for element in ijson.items(_Unmarked(stream), prefix, use_float=True):
+            for element in ijson.items(_Checked(stream, member.path), prefix, use_float=True):
                 _refuse_odd(element, member.path)
                 yield element
         except (ijson.JSONError, UnicodeDecodeError, OverflowError) as error:
@@ -32,20 +38,47 @@ def elements(view: SourceView, member: Member, prefix: str) -> Iterator[Any]:
             ) from error
 
 
-class _Unmarked:
-    """A stream without the byte-order mark that some tools write first."""
+class _Checked:
+    """A stream without the byte-order mark that some tools write first, which refuses absurd nesting.
 
-    def __init__(self, stream: Any) -> None:
+    The parser holds the way to every value that is open, as text: memory grows with the square of the
+    depth, and 100,000 levels (200 kB) take more than a machine has. So depth is followed before it.
+    """
+
+    def __init__(self, stream: Any, path: str) -> None:
         self._stream = stream
+        self._path = path
         self._start: bytes | None = stream.read(3).removeprefix(b"\xef\xbb\xbf")
+        self._depth = 0
+        self._quoted = self._escaped = False
 
     def read(self, size: int = -1) -> bytes:
-        """Read on; the first answer may be short."""
+        """Read on; the first answer may be short. Raises ``InputError`` when values nest too deep."""
         if self._start and size != 0:
-            start, self._start = self._start, None
-            return start
-        content: bytes = self._stream.read(size)
+            content, self._start = self._start, None
+        else:
+            content = self._stream.read(size)
+        self._follow(content)
         return content
+
+    def _follow(self, content: bytes) -> None:
+        if self._escaped or b"\\" in content:
+            content = ESCAPED.sub(b"", (b"\\" if self._escaped else b"") + content)
+            self._escaped = content.endswith(b"\\")
+        marks = content.translate(None, NO_MARKS)
+        outside, quote, _ = STRING.sub(b"", (b'"' if self._quoted else b"") + marks).partition(b'"')
+        self._quoted = bool(quote)
+        # In ASCII, opening brackets end in B and closing ones in D.
+        steps = 12 - (np.frombuffer(outside, np.uint8).astype(np.int64) & 15)
+        depths = self._depth + np.cumsum(steps)
+        if depths.size:
+            self._depth = int(depths[-1])
+            _refuse_deep(int(depths.max()) - AROUND, self._path)
+
+
+def _refuse_deep(depth: int, path: str) -> None:
+    if depth > DEEPEST:
+        raise InputError(f"“{path}” nests its values more than {DEEPEST} deep.", "Export it again.")
 
 
 def _refuse_odd(element: Any, path: str) -> None:
@@ -53,8 +86,7 @@ def _refuse_odd(element: Any, path: str) -> None:
     level, depth = [element], 0
     while level:
         depth += 1
-        if depth > DEEPEST:
-            raise InputError(f"“{path}” nests its values more than {DEEPEST} deep.", "Export it again.")
+        _refuse_deep(depth, path)
         below: list[Any] = []
         for value in level:
             if isinstance(value, dict):
