@@ -207,6 +207,14 @@ def test_damaged_files_and_document_types_are_refused(tmp_path: Path, text: str)
         rows_of(cvat.FORMAT, tmp_path)
 
 
+def test_a_video_that_claims_to_be_endless_costs_no_more(tmp_path: Path) -> None:
+    picture(tmp_path / "frame_1.png")
+    meta = "<meta><task><size>99999999999</size></task></meta>"
+    put(tmp_path, annotations_dot_xml=whole_file('<track label="cat"><box frame="0"/></track>', meta=meta))
+    images, issues, _ = rows_of(cvat.FORMAT, tmp_path)
+    assert images["frame_1.png"].negative and len(issues) == 1
+
+
 # -- masks as runs ------------------------------------------------------------------------------------
 
 
@@ -224,7 +232,7 @@ def test_placed_crops_are_what_coco_encodes() -> None:
         assert rle == masks.encode(alone)
         assert (mask_pixels.pixels_of(rle, int(height), int(width)) == alone).all()
         runs = mask_pixels.runs_of_rows(crop)
-        assert (mask_pixels.from_rows(runs, int(wide), int(high), 100) == crop).all()
+        assert (mask_pixels.from_rows(runs, int(wide), int(high)) == crop).all()
 
 
 # -- round trips --------------------------------------------------------------------------------------

@@ -157,6 +157,14 @@ BAD = {
 }
 
 
+def test_a_mask_of_an_image_beyond_all_bounds_is_skipped(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    drawn = shape("mask", [[0, 0], [1, 0]], mask=crop([[1, 1]]))
+    put(tmp_path, a_dot_json=file(drawn, imageWidth=99_999_999_999))
+    _, issues, _ = rows_of(labelme.FORMAT, tmp_path, "masks")
+    assert len(issues) == 1 and "image of 99999999999" in issues[0].reason
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_damaged_json_costs_only_its_own_labels(tmp_path: Path, name: str) -> None:
     picture(tmp_path / "a.png")

@@ -246,7 +246,7 @@ class _Rows:
     def video(self, member: Member, tracks: list[Node], frames: int, size: Size) -> Iterator[Row]:
         """Yield the frames of a video with what the tracks say about them."""
         numbers = _by_number(image.path for image in self.view.images)
-        shapes: dict[int, list[Label]] = {number: [] for number in range(frames) if number in numbers}
+        shapes: dict[int, list[Label]] = {number: [] for number in numbers if number < frames}
         faulty: set[int] = set()
         for track in tracks:
             for node in track.children:

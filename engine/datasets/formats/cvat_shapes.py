@@ -8,13 +8,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from engine.datasets.formats.base import clean_class
+from engine.datasets.formats.conventions import VOID
 from engine.datasets.formats.mask_pixels import from_rows, place_crop
 from engine.datasets.formats.xml_files import Node, finite, whole
 from engine.datasets.labels import ClassHead, Label, Point, Polygons
-from engine.datasets.preprocessing import MAX_PIXELS
 
 CORNERS = 32  # of the outline that an ellipse becomes
 IGNORED = "ignored"
@@ -38,7 +36,8 @@ def label_of(node: Node, name: str, size: Size, heads: Heads) -> Label:
     ignored = (IGNORED, "true") in given
     attributes = [("occluded", "1")] if node.attributes.get("occluded") == "1" else []
     attributes += [pair for pair in given if pair != (IGNORED, "true")]
-    label = Label(name, ignored=ignored, attributes=tuple(attributes), line=node.line)
+    void = ignored and name == VOID
+    label = Label("" if void else name, ignored=ignored, attributes=tuple(attributes), line=node.line)
     return read(node, label, size, heads)
 
 
@@ -110,10 +109,7 @@ def _mask(node: Node, label: Label, size: Size, _heads: Heads) -> Label:
         whole(node.attributes.get(part)) for part in ("left", "top", "width", "height")
     )
     runs = [whole(run) for run in node.attributes.get("rle", "").split(",")]
-    if size[0] * size[1] > MAX_PIXELS:
-        raise ValueError(f"a mask of an image of {size[0]} x {size[1]} px")
-    crop = from_rows(runs, width, height, MAX_PIXELS)
-    return replace(label, mask=place_crop(crop.astype(np.bool_), left, top, size))
+    return replace(label, mask=place_crop(from_rows(runs, width, height), left, top, size))
 
 
 def _points(node: Node, label: Label, _size: Size, heads: Heads) -> Label:

@@ -31,7 +31,7 @@ from engine.datasets.formats.base import (
     clean_class,
     skipped,
 )
-from engine.datasets.formats.conventions import CORNERS, circle, folder_splits, weave
+from engine.datasets.formats.conventions import CORNERS, VOID, circle, folder_splits, weave
 from engine.datasets.formats.json_files import (
     DamagedJsonError,
     items,
@@ -157,19 +157,14 @@ def _rows(
             for _ in shapes or [None]:
                 yield skipped(member.path, None, reason)
             continue
-        if path in taken:
+        if taken.setdefault(path, member.path) != member.path:
             raise InputError(
                 f"“{taken[path]}” and “{member.path}” both describe “{path}”.", "Take one of them out."
             )
-        taken[path] = member.path
         size = size_in(content.get("imageWidth"), content.get("imageHeight"))
         row = ImageLabels(path, split=splits.get(path), file=member.path, size=size)
         if flags:
-            given = record(content.get("flags"))
-            tags = tuple(
-                Label(clean_class(name)) for name, on in given.items() if on is True and name.strip()
-            )
-            yield replace(row, labels=tags, negative=bool(given) and not tags)
+            yield _flagged(row, record(content.get("flags")))
             continue
         labels, issues = _labels(member.path, shapes, size, heads)
         yield from issues
@@ -177,6 +172,12 @@ def _rows(
     for image in view.images:
         if image.path not in taken:
             yield ImageLabels(image.path, split=splits.get(image.path))
+
+
+def _flagged(row: ImageLabels, given: dict[str, Any]) -> ImageLabels:
+    """Return a row with the flags that are set; one with flags but none set is a negative."""
+    tags = tuple(Label(clean_class(name)) for name, on in given.items() if on is True and name.strip())
+    return replace(row, labels=tags, negative=bool(given) and not tags)
 
 
 def _image_of(view: SourceView, member: Member, name: str) -> str:
@@ -324,7 +325,8 @@ def _plain(shape: dict[str, Any], name: str) -> Label:
     attributes += [
         (key, str(word)) for key, word in given if key != CLASS_WORD or shape.get("shape_type") != "point"
     ]
-    return Label(name, ignored=shape.get("difficult") is True, attributes=tuple(attributes))
+    ignored = shape.get("difficult") is True
+    return Label("" if ignored and name == VOID else name, ignored=ignored, attributes=tuple(attributes))
 
 
 def _part(shape: dict[str, Any], name: str, size: tuple[int, int] | None) -> Label:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from engine.datasets import masks
 from engine.datasets.labels import Mask, Rle
+from engine.datasets.preprocessing import MAX_PIXELS
 
 
 def pixels_of(mask: Mask, height: int, width: int) -> NDArray[np.bool_]:
@@ -16,10 +17,7 @@ def pixels_of(mask: Mask, height: int, width: int) -> NDArray[np.bool_]:
     rle = masks.to_runs(mask, height, width)
     if (rle.height, rle.width) != (height, width):
         raise ValueError(f"its mask is {rle.width} x {rle.height} px, not {width} x {height}")
-    masks.check(rle)
-    runs = masks.run_lengths(rle.counts)
-    # Runs go down the columns, the first one outside the object.
-    return np.repeat(np.arange(runs.size) % 2 == 1, runs).reshape(width, height).T
+    return masks.decode(rle)
 
 
 def place_crop(crop: NDArray[np.bool_], left: int, top: int, size: tuple[int, int]) -> Rle:
@@ -30,6 +28,8 @@ def place_crop(crop: NDArray[np.bool_], left: int, top: int, size: tuple[int, in
     """
     width, height = size
     high, wide = crop.shape
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"a mask of an image of {width} x {height} px")
     if min(left, top) < 0 or left + wide > width or top + high > height:
         raise ValueError(f"its mask ({wide} x {high} px at {left}, {top}) leaves the image")
     columns = np.zeros((wide, height), np.bool_)
@@ -54,12 +54,12 @@ def runs_of_rows(pixels: NDArray[np.bool_]) -> list[int]:
     return [after - before for before, after in pairwise(edges)]
 
 
-def from_rows(runs: list[int], width: int, height: int, most: int) -> NDArray[np.bool_]:
-    """Give the mask (H, W) of run lengths that go row by row; at most ``most`` pixels.
+def from_rows(runs: list[int], width: int, height: int) -> NDArray[np.bool_]:
+    """Give the mask (H, W) of run lengths that go row by row.
 
-    Raises ``ValueError`` when they do not fit the size.
+    Raises ``ValueError`` when they do not fit the size, or it is beyond that of any picture.
     """
-    if width * height > most or min(width, height) <= 0:
+    if width * height > MAX_PIXELS or min(width, height) <= 0:
         raise ValueError(f"its mask is {width} x {height} px")
     if any(run < 0 for run in runs) or sum(runs) != width * height:
         raise ValueError(f"its runs cover {sum(runs):,} pixels, not {width} x {height}")
