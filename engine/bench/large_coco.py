@@ -59,7 +59,8 @@ class _Watch(threading.Thread):
     def run(self) -> None:
         """Look until stopped."""
         while not self._end.wait(LOOK):
-            self.peak = max(self.peak, sum(_resident(process, self.home) for process in psutil.process_iter()))
+            now = sum(_resident(process, self.home) for process in psutil.process_iter())
+            self.peak = max(self.peak, now)
 
     def stop(self) -> None:
         """End the watch."""
