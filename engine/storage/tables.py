@@ -55,7 +55,7 @@ ID = String(24)
 
 
 class Project(Base):
-    """One task on one growing dataset; ``split_rule``: how a person had the splits drawn, by ``SplitRule``."""
+    """One task on one growing dataset; ``split_rule``: how a person had the splits drawn (``SplitRule``)."""
 
     __tablename__ = "projects"
     id: Mapped[str] = mapped_column(ID, primary_key=True)
