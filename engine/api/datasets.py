@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from engine.api.jobs import Jobs
 from engine.api.orders import import_payload
+from engine.api.people import local_person
 from engine.api.projects import clean_name, find_project, make_project
 from engine.api.uploads import Uploads
 from engine.contracts.datasets import (
@@ -26,19 +27,18 @@ from engine.contracts.datasets import (
     ImportOffer,
     ImportReport,
     UploadInfo,
-    VersionInfo,
 )
 from engine.contracts.files import ServedFile
 from engine.contracts.jobs import JobInfo
 from engine.datasets import edits, queries
 from engine.datasets.thumbnails import ensure_thumbnail
 from engine.errors import ConflictError, InputError, NotFoundError
+from engine.settings import allowed_folder
 from engine.storage.blobs import BlobStore
 from engine.storage.database import Database, new_id
-from engine.storage.tables import FileRow, ImageRow, Person, Project
+from engine.storage.tables import FileRow, ImageRow, Project
 from engine.tasks.registry import DEFAULT_TASK, get_task
 
-LOCAL_PERSON = "local"
 MEDIA_TYPES = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
@@ -85,18 +85,21 @@ class Datasets:
         project: str | None = None,
         name: str | None = None,
         key: str | None = None,
+        any_folder: bool = False,
         **choices: Unpack[ImportChoices],
     ) -> JobInfo:
         """Start taking a ZIP, a folder or loose pictures into a project, which is made when it is new.
 
         ``source`` is a path on this machine; ``uploads`` are ids of complete uploads, one archive or
-        several pictures. Raises ``InputError`` when there is nothing to import and ``NotFoundError`` when
-        ``project`` is named and does not exist.
+        several pictures. ``any_folder``: whoever asks may read all of this machine, as on its command
+        line; otherwise ``source`` must lie where the settings allow it. Raises ``InputError`` when there
+        is nothing to import or it may not be read, and ``NotFoundError`` when ``project`` is named and does
+        not exist.
         """
         task = choices.get("task")
         if task:
             get_task(task)
-        taken, source_name, staged = self._source(source, uploads, key)
+        taken, source_name, staged = self._source(source, uploads, key, any_folder)
         with self.database.write() as session:
             made = self._project_for(session, project, name or _title(source_name), task, key)
             # A project that has images learns what it learns; an empty one takes what the set is for.
@@ -109,13 +112,18 @@ class Datasets:
         return self.jobs.enqueue("import", payload, project=made_id, key=key and f"{key}:import")
 
     def start_recognition(
-        self, source: Path | None = None, *, uploads: Sequence[str] = (), key: str | None = None
+        self,
+        source: Path | None = None,
+        *,
+        uploads: Sequence[str] = (),
+        key: str | None = None,
+        any_folder: bool = False,
     ) -> JobInfo:
         """Start looking at a source without taking it in; ``offers`` reads the answer.
 
-        What was uploaded stays for the import.
+        What was uploaded stays for the import. ``any_folder`` is as for ``start_import``.
         """
-        taken, source_name, staged = self._source(source, uploads, key)
+        taken, source_name, staged = self._source(source, uploads, key, any_folder)
         payload = import_payload(taken, source_name, "", None, staged=staged)
         return self.jobs.enqueue("recognise", payload, key=key and f"{key}:recognise")
 
@@ -131,12 +139,11 @@ class Datasets:
             return find_project(session, project)
         return make_project(session, clean_name(name), task or DEFAULT_TASK, key)
 
-    def _source(self, source: Path | None, uploads: Sequence[str], key: str | None) -> tuple[Path, str, bool]:
+    def _source(
+        self, source: Path | None, uploads: Sequence[str], key: str | None, any_folder: bool
+    ) -> tuple[Path, str, bool]:
         if source is not None:
-            path = source.expanduser().absolute()
-            if not path.exists():
-                raise InputError(f"There is no file or folder “{source}”.", "Check the path.")
-            return path, path.name, False
+            return *self._place(source, any_folder), False
         if not uploads:
             raise InputError("There is nothing to import.", "Choose a ZIP, a folder or pictures.")
         infos = [self.uploads.get(upload) for upload in uploads]
@@ -149,6 +156,28 @@ class Datasets:
         if len(infos) == 1:
             return self._named_upload(infos[0]), infos[0].name, True
         return self._staged_list(infos, key), f"{len(infos)} pictures", True
+
+    def _place(self, source: Path, any_folder: bool) -> tuple[Path, str]:
+        """Return what ``source`` leads to, its links followed, and the name that it has here.
+
+        What may be read is looked at before whether it is there: who may not read it does not learn that.
+        """
+        try:
+            named = source.expanduser().absolute()
+            path = named.resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # a ring of links, no such home, a zero byte
+            raise InputError(f"“{source}” is no path of this machine.", "Check the path.") from error
+        if not any_folder and not allowed_folder(path, self.database.settings):
+            raise InputError(f"Nothing may be imported from “{source}” here.", self._allowed())
+        if not path.exists():
+            raise InputError(f"There is no file or folder “{source}”.", "Check the path.")
+        return path, named.name
+
+    def _allowed(self) -> str:
+        folders = self.database.settings.import_folders
+        if not folders:
+            return "Upload the pictures instead, or name the folder in LENSMITH_IMPORT_FOLDERS."
+        return f"Choose something in {', '.join(map(str, folders))}, or upload the pictures instead."
 
     def _named_upload(self, info: UploadInfo) -> Path:
         """Write a one-file list, which carries the name that the person's file had."""
@@ -224,7 +253,8 @@ class Datasets:
             owner = session.get(Project, row.project_id)
         preprocessing = owner.preprocessing if owner else {}
         path = ensure_thumbnail(self.database.settings, row.sha256, preprocessing)
-        return ServedFile(path=path, media_type="image/jpeg", name="thumb.jpg", etag=f"t{row.sha256[:24]}")
+        etag = f"t{path.stem[:24]}{path.stem[len(row.sha256) :]}"  # its second part names the channels
+        return ServedFile(path=path, media_type="image/jpeg", name="thumb.jpg", etag=etag)
 
     # -- editing -----------------------------------------------------------------------------------
 
@@ -239,7 +269,7 @@ class Datasets:
         """Give images another class; one undoable step."""
         with self.database.write() as session:
             row = find_project(session, project)
-            person = _person(session)
+            person = local_person(session)
             return edits.change_class(session, row.id, list(image_ids), class_id, key or new_id(), person)
 
     def leave_out(
@@ -248,7 +278,7 @@ class Datasets:
         """Leave images out of training and evaluation, or take them in again; one undoable step."""
         with self.database.write() as session:
             row = find_project(session, project)
-            person = _person(session)
+            person = local_person(session)
             return edits.leave_out(session, row.id, list(image_ids), left_out, key or new_id(), person)
 
     def undo(self, project: str, key: str | None = None) -> EditReceipt | None:
@@ -258,12 +288,7 @@ class Datasets:
         """
         with self.database.write() as session:
             row = find_project(session, project)
-            return edits.undo(session, row.id, key or new_id(), _person(session))
-
-    def versions(self, project: str) -> tuple[VersionInfo, ...]:
-        """Return the frozen versions, newest first."""
-        with self.database.read() as session:
-            return queries.versions(session, find_project(session, project).id)
+            return edits.undo(session, row.id, key or new_id(), local_person(session))
 
 
 def _title(source_name: str) -> str:
@@ -290,10 +315,3 @@ def _image_row(session: Session, project: str, image: str) -> ImageRow:
     if row is None or owner is None or owner.id != project or owner.deleted_at is not None:
         raise NotFoundError("This image is not in the project.", "Go back to Data.")
     return row
-
-
-def _person(session: Session) -> str:
-    if session.get(Person, LOCAL_PERSON) is None:
-        session.add(Person(id=LOCAL_PERSON, name="This machine"))
-        session.flush()
-    return LOCAL_PERSON

@@ -53,6 +53,7 @@ def import_(
         source,
         project=known,
         name=None if known else project,
+        any_folder=True,
         task=task,
         format=format,
         mode=mode,

@@ -161,6 +161,7 @@ class FakeDatasets:
         project: str | None = None,
         name: str | None = None,
         key: str | None = None,
+        any_folder: bool = False,
         **choices: Any,
     ) -> JobInfo:
         self.world.note("start_import", source, tuple(uploads), project, name, choices)

@@ -49,7 +49,12 @@ class FakeSets(FakeDatasets):
     """Stands in for ``Lensmith.datasets``, with what a set could be taken in as."""
 
     def start_recognition(
-        self, source: Path | None = None, *, uploads: Sequence[str] = (), key: str | None = None
+        self,
+        source: Path | None = None,
+        *,
+        uploads: Sequence[str] = (),
+        key: str | None = None,
+        any_folder: bool = False,
     ) -> JobInfo:
         self.world.note("start_recognition", source, tuple(uploads))
         return self.world.jobs.get(LOOK)
