@@ -33,6 +33,7 @@ from engine.datasets.formats.base import (
     Recognition,
     SourceView,
 )
+from engine.datasets.geometry import box_around
 from engine.datasets.labels import ClassHead, ImageLabels, Label, Mask, Polygons, Rle
 from engine.datasets.mask_pictures import read_mask
 from engine.datasets.mask_values import Extent, settle
@@ -286,7 +287,7 @@ def differences(
             rest.remove(same)
         elif not label.ignored or "ignored" in keeps:
             yield f"no label like {label}"
-    if rest:
+    if rest := [label for label in rest if "ignored" in keeps or not label.ignored]:
         yield f"labels from nowhere: {rest}"
 
 
@@ -294,12 +295,17 @@ def same_label(
     one: Label, other: Label, kind: LabelKind, keeps: Collection[Feature], size: tuple[int, int] | None
 ) -> bool:
     """Whether a label is what a format keeps of another."""
-    if one.name != other.name or ("ignored" in keeps and one.ignored != other.ignored):
+    if "ignored" in keeps and one.ignored != other.ignored:
+        return False
+    # Of which class a region is that does not count, no format promises.
+    if one.name != other.name and not (one.ignored and other.name == ""):
         return False
     if "attributes" in keeps and sorted(one.attributes) != sorted(other.attributes):
         return False
+    # Formats whose points belong to a box draw it around them.
+    box = box_around(one) if one.box is None and other.box is not None and one.points else one.box
     boxes_count = kind in ("box", "boxes") or "boxes" in keeps
-    if boxes_count and not _same_numbers(one.box, other.box):
+    if boxes_count and not _same_numbers(box, other.box):
         return False
     if not _same_points(one, other, keeps):
         return False
@@ -311,9 +317,7 @@ def _same_numbers(one: Sequence[float] | None, other: Sequence[float] | None) ->
         return one is other
     if len(one) != len(other):
         return False
-    return all(
-        abs(a - b) <= max(0.01, 1e-6 * max(abs(a), abs(b))) for a, b in zip(one, other, strict=True)
-    )
+    return all(abs(a - b) <= max(0.01, 1e-6 * max(abs(a), abs(b))) for a, b in zip(one, other, strict=True))
 
 
 def _same_points(one: Label, other: Label, keeps: Collection[Feature]) -> bool:
@@ -411,14 +415,16 @@ def labels_of(kind: LabelKind, names: Sequence[str], number: int) -> tuple[Label
             Label(next(turn), (30.0, at, 40.1, at + 1 / 3), ignored=True),
         )
     if kind == "points":
+        first = next(turn)
         return (
             Label(
-                next(turn),
+                first,
                 (at, 3.0, 40.0, 39.0),
                 points=((at + 1, 5.5, 2), (20.0, 30.0, 1), (0.0, 0.0, 0)),
                 attributes=attributes,
             ),
-            Label(next(turn), (1.0, 1.0, 30.0, 31.0), points=((2.0, 3.0, 2), (4.0, 3.0, 2), (9.5, 8.0, 2))),
+            # Of the same class, since a format that lists no points knows only those that are labelled.
+            Label(first, (1.0, 1.0, 30.0, 31.0), points=((2.0, 3.0, 2), (4.0, 3.0, 2), (9.5, 8.0, 2))),
         )
     return _masked(kind, turn, number, attributes)
 

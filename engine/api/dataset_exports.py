@@ -30,7 +30,7 @@ class DatasetExports:
             kind = get_task(row.task).label_kind
             present = features(session, row.id, kind)
         found = [
-            ExportFormat(name=known.name, title=known.title, losses=losses(known, present))
+            ExportFormat(name=known.name, title=known.title, losses=losses(known, present, kind))
             for known in formats_for(kind)
             if known.write is not None
         ]

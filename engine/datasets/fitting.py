@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from engine.contracts.datasets import LabelKind
 from engine.datasets import masks
-from engine.datasets.labels import Box, Label, Rle
+from engine.datasets.geometry import box_around
+from engine.datasets.labels import Label, Rle
 
 SOURCE = "source"
 """Attribute that tells masks of objects from masks of classes, where a picture has both."""
@@ -70,7 +71,7 @@ def _one_box(labels: Sequence[Label], size: tuple[int, int]) -> Fitted:
 def _boxes(labels: Sequence[Label], _size: tuple[int, int]) -> Fitted:
     kept, lost = [], []
     for label in _of_source(labels, "objects"):
-        box = label.box or _box_of(label)
+        box = box_around(label)
         if box is None:
             lost.append((label, "it has no box"))
         else:
@@ -84,7 +85,7 @@ def _masks(labels: Sequence[Label], _size: tuple[int, int]) -> Fitted:
         if label.mask is None:
             lost.append((label, "it has no outline and no mask"))
         else:
-            kept.append(replace(label, box=label.box or _box_of(label), points=None))
+            kept.append(replace(label, box=box_around(label), points=None))
     return Fitted(tuple(kept), tuple(lost))
 
 
@@ -155,17 +156,6 @@ def _of_source(labels: Sequence[Label], wanted: str) -> Sequence[Label]:
         for label in labels
         if dict(label.attributes).get(SOURCE) in (wanted, None)
     ]
-
-
-def _box_of(label: Label) -> Box | None:
-    if label.mask is not None:
-        return masks.box_of(label.mask)
-    seen = [(x, y) for x, y, visible in label.points or () if visible]
-    if not seen:
-        return None
-    xs, ys = zip(*seen, strict=True)
-    box = (min(xs), min(ys), max(xs), max(ys))
-    return box if box[2] > box[0] and box[3] > box[1] else None
 
 
 _FITS: dict[LabelKind, Callable[[Sequence[Label], tuple[int, int]], Fitted]] = {

@@ -6,7 +6,8 @@ from array import array
 from typing import Any
 
 from engine.contracts.datasets import LabelItem
-from engine.datasets.labels import Label, Polygons, Rle
+from engine.datasets import masks
+from engine.datasets.labels import Box, Label, Polygons, Rle
 
 
 def kind_of(label: Label) -> str:
@@ -16,6 +17,20 @@ def kind_of(label: Label) -> str:
     if label.mask is not None:
         return "mask"
     return "box" if label.box is not None else "class"
+
+
+def box_around(label: Label) -> Box | None:
+    """Return the box of a label, else the smallest one around its mask or points; None without area."""
+    if label.box is not None:
+        return label.box
+    if label.mask is not None:
+        return masks.box_of(label.mask)
+    seen = [(x, y) for x, y, visible in label.points or () if visible]
+    if not seen:
+        return None
+    xs, ys = zip(*seen, strict=True)
+    box = (min(xs), min(ys), max(xs), max(ys))
+    return box if box[2] > box[0] and box[3] > box[1] else None
 
 
 def geometry_of(label: Label) -> dict[str, Any]:

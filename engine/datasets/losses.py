@@ -25,10 +25,10 @@ SENTENCES: Mapping[Feature, str] = {
 }
 
 
-def losses(known: DatasetFormat, present: Iterable[Feature]) -> tuple[str, ...]:
-    """Say in sentences what of a set a format does not keep."""
+def losses(known: DatasetFormat, present: Iterable[Feature], kind: LabelKind) -> tuple[str, ...]:
+    """Say in sentences what of a set with labels of a kind a format does not keep."""
     held = set(present)
-    return tuple(text for feature, text in SENTENCES.items() if feature in held - known.keeps)
+    return tuple(text for feature, text in SENTENCES.items() if feature in held - known.keeps_of(kind))
 
 
 def features(session: Session, project_id: str, kind: LabelKind) -> frozenset[Feature]:

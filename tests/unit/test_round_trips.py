@@ -13,7 +13,7 @@ import pytest
 
 from engine.contracts.datasets import LabelKind
 from engine.datasets.formats.base import DatasetFormat
-from engine.datasets.formats.registry import FORMATS
+from engine.datasets.formats.registry import FORMATS, recognise
 from engine.errors import InputError
 from tests.formats import (
     HOSTILE_CLASSES,
@@ -25,6 +25,7 @@ from tests.formats import (
     read_set,
     written,
 )
+from tests.unit.format_cases import look
 
 # pycocotools asks NumPy 2 for arrays in a way that it will stop to understand.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -34,17 +35,15 @@ PAIRS = [(known, kind) for kind in KINDS for known in WRITERS if kind in known.c
 IDS = [f"{known.name}-{kind}" for known, kind in PAIRS]
 
 
-
-
 @pytest.mark.parametrize(("known", "kind"), PAIRS, ids=IDS)
 def test_files_of_hostile_names_survive(known: DatasetFormat, kind: LabelKind, tmp_path: Path) -> None:
     expected, out = make_set(tmp_path / "made", kind, HOSTILE_NAMES)
     with written(known, out, tmp_path) as folder:
         found = read_set(known, folder, kind)
-        assert compare(expected, found, kind, known.keeps) == []
-        assert lost_heads(out.classes, found, kind, known.keeps) == []
+        assert compare(expected, found, kind, known.keeps_of(kind)) == []
+        assert lost_heads(out.classes, found, kind, known.keeps_of(kind)) == []
         assert (found.skipped, found.repaired) == ([], [])
-        assert found.recognition is not None and kind in found.recognition.kinds
+        assert recognise(look(folder).source, kind)[0].format is known
 
 
 @pytest.mark.parametrize(("known", "kind"), PAIRS, ids=IDS)
@@ -64,8 +63,8 @@ def test_classes_of_hostile_names_survive_or_are_refused(
     expected, out = make_set(tmp_path / "all", kind, names, taken)
     with written(known, out, tmp_path) as folder:
         found = read_set(known, folder, kind)
-        assert compare(expected, found, kind, known.keeps) == []
-        assert lost_heads(out.classes, found, kind, known.keeps) == []
+        assert compare(expected, found, kind, known.keeps_of(kind)) == []
+        assert lost_heads(out.classes, found, kind, known.keeps_of(kind)) == []
         assert (found.skipped, found.repaired) == ([], [])
 
 
@@ -78,7 +77,9 @@ def test_every_reader_feeds_every_writer(kind: LabelKind, tmp_path: Path) -> Non
         with written(first, out, tmp_path) as folder:
             start = read_set(first, folder, kind)
             for second in formats:
-                told += [f"{first.name} to {second.name}: {text}" for text in again(start, second, kind, tmp_path)]
+                told += [
+                    f"{first.name} to {second.name}: {text}" for text in again(start, second, kind, tmp_path)
+                ]
     assert told == []
 
 
@@ -87,8 +88,8 @@ def again(start: ReadSet, known: DatasetFormat, kind: LabelKind, folder: Path) -
     with written(known, start.export(kind), folder) as target:
         found = read_set(known, target, kind)
         return [
-            *compare(start.by_content, found, kind, known.keeps),
-            *lost_heads(start.heads, found, kind, known.keeps),
+            *compare(start.by_content, found, kind, known.keeps_of(kind)),
+            *lost_heads(start.heads, found, kind, known.keeps_of(kind)),
             *map(str, found.skipped + found.repaired),
         ]
 
@@ -98,7 +99,7 @@ def test_a_set_that_goes_through_all_formats_stays_itself(kind: LabelKind, tmp_p
     """One after the other; what any of them on the way loses is left out of the comparison."""
     formats = [known for known in WRITERS if kind in known.carries]
     expected, out = make_set(tmp_path / "made", kind, HOSTILE_NAMES)
-    keeps = set.intersection(*(set(known.keeps) for known in formats))
+    keeps = set.intersection(*(set(known.keeps_of(kind)) for known in formats))
     for number, known in enumerate(itertools.chain(formats, reversed(formats))):
         target = tmp_path / f"{number}"
         target.mkdir()

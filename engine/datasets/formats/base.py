@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -185,7 +185,7 @@ Feature = Literal[
     "runs",  # masks of any shape, pixel by pixel
     "boxes",  # a box of its own, besides mask or points
     "visibility",  # of points
-    "ignored",
+    "ignored",  # that a region does not count; of which class it is, is not promised
     "attributes",
     "skeleton",
     "classes",  # their order, and those without a label
@@ -201,8 +201,9 @@ class DatasetFormat:
     ``carries`` are the kinds of label that it can hold; which tasks learn them, it does not know.
     ``recognise`` returns None when the source is something else. ``read`` may raise ``InputError`` when
     the source would teach wrong labels. ``write`` makes a set that ``read`` gives back, but for what is
-    not in ``keeps``. ``expand`` lists pictures that lie inside larger files, as members of their own; what
-    must be unpacked for that goes into the given folder and stays there until the import ends.
+    not in ``keeps``, or what ``loses`` names for a kind of label. ``expand`` lists pictures that lie inside
+    larger files, as members of their own; what must be unpacked for that goes into the given folder and
+    stays there until the import ends.
     """
 
     name: str
@@ -212,7 +213,12 @@ class DatasetFormat:
     read: Callable[[SourceView, ReadOptions], Reading]
     write: Callable[[ExportSet, Path], None] | None = None
     keeps: frozenset[Feature] = frozenset()
+    loses: Mapping[LabelKind, frozenset[Feature]] = field(default_factory=dict, hash=False)
     expand: Callable[[SourceView, Path], tuple[Member, ...]] | None = None
+
+    def keeps_of(self, kind: LabelKind) -> frozenset[Feature]:
+        """Return what is kept of labels of one kind."""
+        return self.keeps - self.loses.get(kind, frozenset())
 
 
 class ImageIndex:

@@ -12,7 +12,14 @@ from engine.datasets.formats.base import split_of
 
 NO_SPLIT = "unsplit"
 """The folder of exported images without a split, beside those of splits."""
+VOID = "void"
+"""The label of regions that do not count and have no class, where a format needs a label for them."""
 CORNERS = 32  # of the outline that a circle becomes
+
+
+def class_of(name: str, ignored: bool) -> str:
+    """Return the class of a label; "" for a region that does not count and is only called ``VOID``."""
+    return "" if ignored and name == VOID else name
 
 
 def folder_splits(paths: Iterable[str]) -> dict[str, Split]:

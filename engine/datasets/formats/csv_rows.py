@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from engine.contracts.datasets import Split
 from engine.datasets.formats.base import SourceView, clean_class, split_of
+from engine.datasets.formats.conventions import class_of
 from engine.datasets.formats.csv_columns import BINARY, NOTHING, BoxStyle, Columns
 from engine.datasets.formats.tables import Table
 from engine.datasets.labels import Box, Label, Point
@@ -206,7 +207,8 @@ def _object(columns: Columns, line: int, cells: Sequence[str], swap: bool) -> La
     box, repairs = _box(columns, numbers, swap) if numbers else (None, ())
     points = tuple(_point(columns, cells)) if seen else None
     ignored = cell_of(cells, columns.ignored).casefold() in YES
-    return (Label(name, box, points=points, ignored=ignored, line=line, repairs=repairs),), False
+    label = Label(class_of(name, ignored), box, points=points, ignored=ignored, line=line, repairs=repairs)
+    return (label,), False
 
 
 def _box(columns: Columns, cells: Sequence[str], swap: bool) -> tuple[Box, tuple[str, ...]]:

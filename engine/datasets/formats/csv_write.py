@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.datasets.formats.base import ExportSet
+from engine.datasets.formats.conventions import VOID
 from engine.datasets.formats.csv_columns import columns_of_header
 from engine.datasets.formats.writing import ImageNames
 from engine.datasets.labels import ImageLabels, Label
@@ -67,7 +68,7 @@ def _boxes(row: ImageLabels, path: str) -> Iterator[list[str]]:
     for label in row.labels:
         if label.box is None:
             raise InputError(f"A label of “{row.path}” has no box.", "A table of boxes cannot hold it.")
-        yield [path, label.name, *map(_number, label.box), *_about(row, label)]
+        yield [path, label.name or VOID, *map(_number, label.box), *_about(row, label)]
     if not row.labels:
         yield [path, "", *[""] * len(BOX), *_about(row, None)]
 
@@ -78,7 +79,7 @@ def _points(row: ImageLabels, path: str, count: int) -> Iterator[list[str]]:
             raise InputError(f"An object on “{row.path}” has not {count} points, as the others have.")
         box = [_number(value) for value in label.box] if label.box else [""] * len(BOX)
         places = [_number(value) for point in label.points or () for value in point]
-        yield [path, label.name, *box, *(places or [""] * 3 * count), *_about(row, label)]
+        yield [path, label.name or VOID, *box, *(places or [""] * 3 * count), *_about(row, label)]
     if not row.labels:
         yield [path, "", *[""] * (len(BOX) + 3 * count), *_about(row, None)]
 

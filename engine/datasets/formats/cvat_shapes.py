@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from engine.datasets.formats.base import clean_class
-from engine.datasets.formats.conventions import VOID
+from engine.datasets.formats.conventions import class_of
 from engine.datasets.formats.mask_pixels import from_rows, place_crop
 from engine.datasets.formats.xml_files import Node, finite, whole
 from engine.datasets.labels import ClassHead, Label, Point, Polygons
@@ -36,8 +36,7 @@ def label_of(node: Node, name: str, size: Size, heads: Heads) -> Label:
     ignored = (IGNORED, "true") in given
     attributes = [("occluded", "1")] if node.attributes.get("occluded") == "1" else []
     attributes += [pair for pair in given if pair != (IGNORED, "true")]
-    void = ignored and name == VOID
-    label = Label("" if void else name, ignored=ignored, attributes=tuple(attributes), line=node.line)
+    label = Label(class_of(name, ignored), ignored=ignored, attributes=tuple(attributes), line=node.line)
     return read(node, label, size, heads)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.contracts.datasets import LabelKind
 from engine.datasets.formats.base import ExportSet
+from engine.datasets.formats.conventions import VOID
 from engine.datasets.formats.mask_pixels import pixels_of, runs_of_rows
 from engine.datasets.formats.writing import ImageNames
 from engine.datasets.formats.xml_files import content, quoted, spelt
@@ -134,7 +135,6 @@ def _element(tag: str, label: Label, words: str, inner: list[str]) -> str:
     state = "" if tag == "tag" else f'occluded="{int(occluded)}" '
     attributes = attributes[occluded:] + ([("ignored", "true")] if label.ignored else [])
     inner += [f"<attribute name={quoted(name)}>{content(word)}</attribute>" for name, word in attributes]
-    head = " ".join(
-        part for part in (f"label={quoted(label.name)}", 'source="file"', state.strip(), words) if part
-    )
+    parts = (f"label={quoted(label.name or VOID)}", 'source="file"', state.strip(), words)
+    head = " ".join(part for part in parts if part)
     return f"<{tag} {head}>{''.join(inner)}</{tag}>"

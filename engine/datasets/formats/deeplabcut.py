@@ -68,7 +68,7 @@ class _Collected:
 
     def name(self, cells: Sequence[str]) -> str:
         """Return the picture that a record is about."""
-        return "/".join(part for cell in cells[: self.index] if (part := cell.strip()))
+        return "/".join(cell for cell in cells[: self.index] if cell.strip())
 
 
 def recognise(view: SourceView) -> Recognition | None:

@@ -29,7 +29,7 @@ from engine.datasets.formats.base import (
     repaired,
     skipped,
 )
-from engine.datasets.formats.conventions import file_splits, weave
+from engine.datasets.formats.conventions import VOID, class_of, file_splits, weave
 from engine.datasets.formats.writing import ImageNames
 from engine.datasets.formats.xml_files import (
     Node,
@@ -41,6 +41,7 @@ from engine.datasets.formats.xml_files import (
     spelt,
     stream_xml,
 )
+from engine.datasets.geometry import box_around
 from engine.datasets.labels import ClassHead, ImageLabels, Label, Point
 from engine.errors import InputError
 
@@ -234,12 +235,12 @@ def _label(box: Node, file: str, heads: dict[str, ClassHead]) -> Label:
     top, left, width, height = (finite(box.attributes.get(side)) for side in PLACES[:4])
     given = box.attributes
     attributes = [(key, word) for key, word in given.items() if key not in PLACES and word not in ("", "0")]
-    name = _name(box)
+    name, ignored = _name(box), given.get("ignore", "0") not in ("", "0")
     return Label(
-        name,
+        class_of(name, ignored),
         (left, top, left + width, top + height),
         points=_parts(box, heads.get(name)),
-        ignored=given.get("ignore", "0") not in ("", "0"),
+        ignored=ignored,
         attributes=tuple(attributes),
         file=file,
         line=box.line,
@@ -265,7 +266,8 @@ def _parts(box: Node, head: ClassHead | None) -> tuple[Point, ...] | None:
 def write(out: ExportSet, folder: Path) -> None:
     """Write ``train.xml``, ``val.xml``, ``test.xml`` and ``labels.xml`` (no split) above ``images``.
 
-    Points that are not labelled are left out. Raises ``InputError`` for a label without a box.
+    Points that are not labelled are left out. Points without a box get one around them; raises
+    ``InputError`` when that has no area.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = ImageNames(folder)
@@ -291,13 +293,14 @@ def _write_image(file: TextIO, name: str, row: ImageLabels, heads: dict[str, Cla
     unused = "" if row.labels or row.negative else f" {UNUSED[0]}='{UNUSED[1]}'"
     file.write(f"  <image file={quoted(name)}{size}{unused}>\n")
     for label in row.labels:
-        if label.box is None:
+        box = box_around(label)
+        if box is None:
             raise InputError(f"A label “{label.name}” of “{row.path}” has no box.", "Choose another format.")
-        x1, y1, x2, y2 = label.box
+        x1, y1, x2, y2 = box
         sides = zip(PLACES, (y1, x1, _extent(x1, x2), _extent(y1, y2)), strict=False)
         words = [f"{side}='{spelt(at)}'" for side, at in sides]
         words += ["ignore='1'"] if label.ignored else []
-        file.write(f"    <box {' '.join(words)}>\n      <label>{content(label.name)}</label>\n")
+        file.write(f"    <box {' '.join(words)}>\n      <label>{content(label.name or VOID)}</label>\n")
         for part, (x, y, visible) in zip(_names_of(heads, label), label.points or (), strict=True):
             if visible:
                 file.write(f"      <part name={quoted(part)} x='{spelt(x)}' y='{spelt(y)}'/>\n")

@@ -192,7 +192,9 @@ def _line(label: Label) -> str:
     cells = [given.get(key, f"{unknown:g}") for key, unknown in NOT_GIVEN.items()]
     edges = [format(edge, ".12g") for edge in box]
     score = [given["score"]] if "score" in given else []
-    return " ".join([label.name if label.name and not label.ignored else IGNORED, *cells[:3], *edges, *cells[3:], *score])
+    return " ".join(
+        [label.name if label.name and not label.ignored else IGNORED, *cells[:3], *edges, *cells[3:], *score]
+    )
 
 
 FORMAT = DatasetFormat(
@@ -202,5 +204,5 @@ FORMAT = DatasetFormat(
     recognise=recognise,
     read=read,
     write=write,
-    keeps=frozenset({"splits", "negatives"}),
+    keeps=frozenset({"splits", "negatives", "ignored"}),
 )

@@ -10,7 +10,7 @@ from typing import Any
 from engine.datasets import masks
 from engine.datasets.formats.base import clean_class
 from engine.datasets.formats.brush_runs import unpack
-from engine.datasets.formats.conventions import CORNERS
+from engine.datasets.formats.conventions import CORNERS, class_of
 from engine.datasets.formats.json_files import items, number, pair, record, size_in, words
 from engine.datasets.labels import ClassHead, Label, Point, Polygons
 from engine.datasets.preprocessing import MAX_PIXELS
@@ -105,7 +105,7 @@ class Regions:
         label = READERS[_kind(shape)](shape, replace(self.plain(key), name=names[0]))
         made = []
         for name in names:
-            one = replace(label, name=name)
+            one = replace(label, name=class_of(name, label.ignored))
             made.append(
                 replace(one, points=self.keypoints(key, heads.get(name))) if key in self.points else one
             )

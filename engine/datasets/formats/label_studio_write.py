@@ -9,8 +9,10 @@ from typing import Any
 
 from engine.datasets.formats.base import ExportSet
 from engine.datasets.formats.brush_runs import pack
+from engine.datasets.formats.conventions import VOID
 from engine.datasets.formats.mask_pixels import pixels_of
 from engine.datasets.formats.writing import ImageNames
+from engine.datasets.geometry import box_around
 from engine.datasets.labels import ClassHead, ImageLabels, Label, Polygons
 from engine.errors import InputError
 
@@ -70,7 +72,7 @@ def _results(
         "id": key,
         "from_name": "label",
         "type": kind_of,
-        "value": value | {kind_of: [label.name]},
+        "value": value | {kind_of: [label.name or VOID]},
     }
     if kind == "points":
         for number, (name, (x, y, visible)) in enumerate(
@@ -96,8 +98,8 @@ def _shape(row: ImageLabels, size: tuple[int, int], label: Label, kind: str) -> 
             ]
             return "polygon", {"points": points, "closed": True}
         return "brush", {"format": "rle", "rle": list(pack(pixels_of(label.mask, height, width)))}
-    if kind in ("box", "boxes", "points") and label.box is not None:
-        x1, y1, x2, y2 = label.box
+    if kind in ("box", "boxes", "points") and (box := box_around(label)) is not None:
+        x1, y1, x2, y2 = box
         return "rectangle", {
             "x": 100 * x1 / width,
             "y": 100 * y1 / height,

@@ -31,7 +31,7 @@ from engine.datasets.formats.base import (
     clean_class,
     skipped,
 )
-from engine.datasets.formats.conventions import CORNERS, VOID, circle, folder_splits, weave
+from engine.datasets.formats.conventions import CORNERS, circle, class_of, folder_splits, weave
 from engine.datasets.formats.json_files import (
     DamagedJsonError,
     items,
@@ -326,7 +326,7 @@ def _plain(shape: dict[str, Any], name: str) -> Label:
         (key, str(word)) for key, word in given if key != CLASS_WORD or shape.get("shape_type") != "point"
     ]
     ignored = shape.get("difficult") is True
-    return Label("" if ignored and name == VOID else name, ignored=ignored, attributes=tuple(attributes))
+    return Label(class_of(name, ignored), ignored=ignored, attributes=tuple(attributes))
 
 
 def _part(shape: dict[str, Any], name: str, size: tuple[int, int] | None) -> Label:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from engine.datasets.formats.base import ExportSet
-from engine.datasets.formats.conventions import NO_SPLIT
+from engine.datasets.formats.conventions import NO_SPLIT, VOID
 from engine.datasets.formats.mask_pixels import pixels_of
 from engine.datasets.formats.writing import ImageNames
 from engine.datasets.labels import ClassHead, ImageLabels, Label, Rle
@@ -101,7 +101,7 @@ def _parts(row: ImageLabels, label: Label, kind: str) -> Iterator[Shape]:
 
 
 def _shape(label: Label, kind: str, points: list[list[float]]) -> Shape:
-    shape: Shape = {"label": label.name, "points": points, "shape_type": kind, "flags": {}}
+    shape: Shape = {"label": label.name or VOID, "points": points, "shape_type": kind, "flags": {}}
     if label.ignored:
         shape["difficult"] = True
     if label.attributes:

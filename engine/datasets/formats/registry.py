@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.contracts.datasets import FormatGuess, LabelKind
@@ -76,6 +77,15 @@ class Found:
         )
 
 
+FROM: Mapping[LabelKind, frozenset[LabelKind]] = {
+    "class": frozenset({"tags"}),
+    "box": frozenset({"boxes", "masks"}),
+    "boxes": frozenset({"box", "masks"}),
+    "regions": frozenset({"masks"}),
+}
+"""Kinds of label from which those of another kind can be made, when a person asks for them."""
+
+
 def formats_for(labels: LabelKind) -> tuple[DatasetFormat, ...]:
     """Return the formats that carry this kind of label, or pictures without any."""
     return tuple(known for known in FORMATS if known.carries & {labels, "none"})
@@ -96,13 +106,14 @@ def get_format(name: str, labels: LabelKind) -> DatasetFormat:
 def recognise(source: Source, labels: LabelKind | None = None) -> list[Found]:
     """Say which formats the source could be, the most explicit first.
 
-    With ``labels``, only those that seem to hold this kind, or pictures without any label.
+    With ``labels``, only those that seem to hold this kind or one that it can be made from, or pictures
+    without any label.
     """
     found = []
     for known in FORMATS:
         view = SourceView(source)
         recognition = known.recognise(view)
-        if recognition is None or (labels and not {labels, "none"} & set(recognition.kinds)):
+        if recognition is None or (labels and not _serves(known, recognition, labels)):
             continue
         found.append(Found(known, recognition, view))
     explicit = [one for one in found if one.format not in (class_folders.FORMAT, loose_images.FORMAT)]
@@ -110,3 +121,10 @@ def recognise(source: Source, labels: LabelKind | None = None) -> list[Found]:
         # Folders of images and masks look like classes too; who means that says so.
         return [one for one in found if one.format is not class_folders.FORMAT]
     return found
+
+
+def _serves(known: DatasetFormat, recognition: Recognition, labels: LabelKind) -> bool:
+    kinds = set(recognition.kinds)
+    return bool(kinds & {labels, "none"}) or (
+        labels in known.carries and bool(kinds & FROM.get(labels, set()))
+    )

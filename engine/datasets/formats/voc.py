@@ -24,6 +24,7 @@ from engine.datasets.formats.base import (
     clean_class,
     skipped,
 )
+from engine.datasets.formats.conventions import class_of
 from engine.datasets.formats.voc_layout import CLASS_MASKS, OBJECT_MASKS, Layout, lay_out, masks_in
 from engine.datasets.formats.voc_write import ELEMENTS, write
 from engine.datasets.formats.xml_files import (
@@ -161,7 +162,9 @@ def _label(node: Node) -> Label:
     ignored = node.word("difficult") not in ELEMENTS["difficult"]
     if node.child("ignored"):  # our own mark: "difficult" only says that the label is ignored
         attributes = tuple(pair for pair in attributes if pair[0] != "difficult")
-    return Label(name, _box(corners), ignored=ignored, attributes=attributes, line=node.line)
+    return Label(
+        class_of(name, ignored), _box(corners), ignored=ignored, attributes=attributes, line=node.line
+    )
 
 
 def _box(corners: Sequence[float]) -> Box:
@@ -271,5 +274,6 @@ FORMAT = DatasetFormat(
     recognise=recognise,
     read=read,
     write=write,
-    keeps=frozenset({"splits", "negatives", "boxes", "ignored", "attributes"}),
+    keeps=frozenset({"splits", "negatives", "runs", "ignored", "attributes"}),
+    loses={"masks": frozenset({"attributes"})},
 )

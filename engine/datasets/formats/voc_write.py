@@ -12,6 +12,7 @@ from PIL import Image
 
 from engine.datasets import masks
 from engine.datasets.formats.base import ExportSet
+from engine.datasets.formats.conventions import VOID as VOID_NAME
 from engine.datasets.formats.mask_pixels import pixels_of
 from engine.datasets.formats.writing import ImageNames
 from engine.datasets.formats.xml_files import content, spelt
@@ -72,7 +73,7 @@ def _write_xml(row: ImageLabels, name: str, target: Path) -> None:
 def _object(row: ImageLabels, label: Label) -> list[str]:
     plain, further = _divide(label)
     words = {tag: empty[-1] for tag, empty in ELEMENTS.items()} | plain
-    lines = ["  <object>", f"    <name>{content(label.name)}</name>"]
+    lines = ["  <object>", f"    <name>{content(label.name or VOID_NAME)}</name>"]
     if label.ignored and "difficult" not in plain:
         words["difficult"] = "1"
         lines.append("    <ignored>1</ignored>")
