@@ -19,21 +19,30 @@ from engine.settings import Settings
 
 
 @contextmanager
-def bench_workspace(settings: Settings) -> Iterator[Lensmith]:
-    """Open a fresh workspace in a folder that goes away, with a worker of its own."""
+def quiet_workspace(settings: Settings) -> Iterator[Lensmith]:
+    """Open a fresh workspace in a folder that goes away, in which nobody takes up jobs."""
     with tempfile.TemporaryDirectory(prefix="lensmith-bench-") as folder:
         home = Path(folder)
         fresh = replace(settings, home=home, database_url=f"sqlite:///{home / 'lensmith.db'}", offline=True)
         lensmith = open_workspace(fresh)
+        try:
+            yield lensmith
+        finally:
+            lensmith.close()
+
+
+@contextmanager
+def bench_workspace(settings: Settings) -> Iterator[Lensmith]:
+    """Open a fresh workspace in a folder that goes away, with a worker of its own."""
+    with quiet_workspace(settings) as lensmith:
         command = [sys.executable, "-m", "engine.cli", "worker"]
-        environment = {**os.environ, **fresh.environment()}
+        environment = {**os.environ, **lensmith.settings.environment()}
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         try:
             yield lensmith
         finally:
             process.terminate()
             process.wait(30)
-            lensmith.close()
 
 
 def draw_photos(folder: Path, count: int, classes: int = 5, size: tuple[int, int] = (500, 400)) -> None:
