@@ -48,7 +48,8 @@ def _component() -> ComponentRenderer:
         "lensmith_gallery",
         html='<div class="gallery"></div>',
         css=(_HERE / "gallery.css").read_text("utf-8"),
-        js=(_HERE / "gallery.js").read_text("utf-8"),
+        # One module: a component's script cannot import another.
+        js="".join((_HERE / name).read_text("utf-8") for name in ("opened.js", "gallery.js")),
     )
 
 
