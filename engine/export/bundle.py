@@ -18,6 +18,7 @@ from engine.storage.blobs import sha256_of
 
 CHECKSUMS = "checksums.sha256"
 REQUIREMENTS = "numpy>=2\nonnxruntime>=1.20\nPillow>=11.1\n"
+REQUIREMENT_FOR_HEIC = "pillow-heif>=1.0\n"
 _FUTURE = "from __future__ import annotations\n"
 _COMPRESSED = (".json", ".md", ".py", ".txt", ".sha256")  # weights do not get smaller
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a ZIP knows
@@ -70,9 +71,17 @@ def _without_engine_imports(code: str) -> str:
 
 
 def write_parts(
-    folder: Path, classes: Sequence[ClassInfo], record: preprocessing.Preprocessing, trained: Path
+    folder: Path,
+    classes: Sequence[ClassInfo],
+    record: preprocessing.Preprocessing,
+    trained: Path,
+    *,
+    heic: bool = False,
 ) -> None:
-    """Write everything but the network and the card; ``trained`` is the run's model folder."""
+    """Write everything but the network and the card.
+
+    ``trained`` is the run's model folder; ``heic``: the set has HEIC pictures, so the bundle reads them too.
+    """
     for name in ("model.safetensors", "config.json"):
         if not (trained / name).is_file():
             raise ExportError(
@@ -82,7 +91,8 @@ def write_parts(
     _write_json(folder / "classes.json", [{"id": info.id, "name": info.name} for info in classes])
     _write_json(folder / "preprocessing.json", record.to_dict())
     (folder / "predict.py").write_text(predict_script(), "utf-8")
-    (folder / "requirements.txt").write_text(REQUIREMENTS, "utf-8")
+    requirements = REQUIREMENTS + (REQUIREMENT_FOR_HEIC if heic else "")
+    (folder / "requirements.txt").write_text(requirements, "utf-8")
 
 
 def _write_json(path: Path, value: object) -> None:

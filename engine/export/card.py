@@ -21,7 +21,10 @@ _SPECIAL = re.compile(r"([\\`*_\[\]|<>~&$])")
 
 @dataclass(frozen=True)
 class CardFacts:
-    """Everything that a card tells; ``split_sizes`` counts images by split and class name."""
+    """Everything that a card tells.
+
+    ``split_sizes`` counts images by split and class name; ``heic``: the set has HEIC pictures.
+    """
 
     project: str
     run: str
@@ -39,6 +42,7 @@ class CardFacts:
     onnx: Agreement
     safetensors: Agreement
     stored: Agreement
+    heic: bool = False
 
 
 def write_card(facts: CardFacts) -> str:
@@ -50,7 +54,7 @@ def write_card(facts: CardFacts) -> str:
         _parity(facts),
         _training(facts),
         _limits(facts),
-        _versions(),
+        _versions(facts.heic),
     )
     return "\n".join(line for section in sections for line in (*section, ""))
 
@@ -69,6 +73,7 @@ def _introduction(facts: CardFacts) -> list[str]:
     task = get_task(facts.report.task)
     backbone = escaped(facts.plan.get("backbone", "?"))
     size = f"{facts.record.width} x {facts.record.height}"
+    packages = "onnxruntime, numpy, Pillow and pillow-heif" if facts.heic else "onnxruntime, numpy and Pillow"
     return [
         f"# {escaped(facts.project)}, run {facts.run_number}",
         "",
@@ -86,7 +91,7 @@ def _introduction(facts: CardFacts) -> list[str]:
                 ("model.safetensors, config.json", 'the same weights; `timm.create_model("local-dir:.")`'),
                 ("classes.json", "the classes in the order of the outputs"),
                 ("preprocessing.json", "how an image becomes the network's input"),
-                ("predict.py", "does all of it; needs onnxruntime, numpy and Pillow"),
+                ("predict.py", f"does all of it; needs {packages}"),
                 ("checksums.sha256", "`sha256sum --check checksums.sha256`"),
             ),
         ),
@@ -194,9 +199,9 @@ def _limits(facts: CardFacts) -> list[str]:
     ]
 
 
-def _versions() -> list[str]:
+def _versions(heic: bool) -> list[str]:
     found = [("Python", platform.python_version())]
-    for package in PACKAGES:
+    for package in (*PACKAGES, "pillow-heif") if heic else PACKAGES:
         try:
             found.append((package, version(package)))
         except PackageNotFoundError:  # Lensmith run from a source folder without installation

@@ -7,7 +7,7 @@ import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,12 @@ from engine.export import bundle, parity
 from engine.export.card import CardFacts, write_card
 from engine.export.onnx_file import write_onnx
 from engine.storage.blobs import BlobStore, sha256_of
-from engine.storage.tables import ExportRow, Project, ReportRow, RunRow, VersionRow
+from engine.storage.tables import ExportRow, FileRow, Project, ReportRow, RunRow, VersionRow
 from engine.training.trained import TrainedModel, load_trained
 
 BATCH = 32
+HEIC = "HEIF"
+"""How the reader of HEIC pictures names their format."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,19 @@ def run(work: Work) -> dict[str, Any]:
     work.progress(0.02, "Loading the trained model")
     trained = load_trained(work.settings, work.database, source.run.id, device="cpu")
     manifest = load_manifest(work.database, work.settings, source.version.id)
+    heic = _has_heic(work, manifest)
     folder = work.folder / "bundle"
     folder.mkdir()
 
     work.progress(0.05, "Writing the ONNX file")
-    bundle.write_parts(folder, trained.classes, trained.preprocessing, trained.folder)
+    bundle.write_parts(folder, trained.classes, trained.preprocessing, trained.folder, heic=heic)
     _write_network(trained, folder / "model.onnx")
     work.check_stop()
 
-    agreements = _prove(work, trained, manifest, source.report, folder)
+    needed = (*parity.NEEDED, *(parity.NEEDED_FOR_HEIC if heic else ()))
+    agreements = _prove(work, trained, manifest, source.report, folder, needed)
     work.progress(0.92, "Packing")
-    facts = _card_facts(source, manifest, trained, agreements)
+    facts = replace(_card_facts(source, manifest, trained, agreements), heic=heic)
     (folder / "card.md").write_text(write_card(facts), "utf-8")
     bundle.write_checksums(folder)
     target = work.folder / f"{_slug(source.project.name)}-run-{source.run.number}.zip"
@@ -90,6 +94,14 @@ def _load_source(work: Work, run_id: str) -> Source:
         )
 
 
+def _has_heic(work: Work, manifest: Manifest) -> bool:
+    """Whether any picture of the set, in any split, is HEIC, which Pillow alone does not read."""
+    used = {image.sha256 for image in manifest.images}
+    with work.database.read() as session:
+        query = select(FileRow.sha256).where(FileRow.format == HEIC)
+        return any(sha256 in used for sha256 in session.scalars(query))
+
+
 def _write_network(trained: TrainedModel, path: Path) -> None:
     record = trained.preprocessing
     write_onnx(
@@ -109,9 +121,17 @@ def _write_network(trained: TrainedModel, path: Path) -> None:
 
 
 def _prove(
-    work: Work, trained: TrainedModel, manifest: Manifest, report: Report, folder: Path
+    work: Work,
+    trained: TrainedModel,
+    manifest: Manifest,
+    report: Report,
+    folder: Path,
+    needed: Sequence[str],
 ) -> dict[str, parity.Agreement]:
-    """Compare the files in ``folder`` with the trained model on the images that the report measured."""
+    """Compare the files in ``folder`` with the trained model on the images that the report measured.
+
+    ``needed``: the packages that requirements.txt of the bundle brings, as they are imported.
+    """
     digests = {image.id: image.sha256 for image in manifest.images}
     shas = [digests[result.image_id] for result in report.results]
     if not shas:
@@ -127,7 +147,8 @@ def _prove(
     work.progress(0.65, "Running the bundle's predict.py on the original files")
     store = BlobStore(work.settings.files)
     names = [info.name for info in trained.classes]
-    exported = parity.run_bundle(folder, [store.path(sha) for sha in shas], names, work.check_stop)
+    files = [store.path(sha) for sha in shas]
+    exported = parity.run_bundle(folder, files, names, work.check_stop, needed)
     stored = np.array([result.scores for result in report.results], dtype=np.float32)
     agreements = {
         "onnx": parity.compare(reference, exported),

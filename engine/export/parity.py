@@ -21,11 +21,13 @@ NEAR_TIE = 2e-3
 _POLL_SECONDS = 0.5
 NEEDED = ("numpy", "onnxruntime", "PIL")
 """All that predict.py may import beside the standard library."""
-_BARE_MACHINE = f"""
+NEEDED_FOR_HEIC = ("pillow_heif", "_pillow_heif")
+"""What it may import beyond that when the set has HEIC pictures."""
+_BARE_MACHINE = """
 import runpy, sys
 
 class Absent:
-    there = {{*sys.stdlib_module_names, *{NEEDED!r}}}
+    there = {*sys.stdlib_module_names, *sys.argv.pop(1).split(",")}
 
     def has(self, name):
         # Python keeps how it was built in a module of a name of its own.
@@ -33,7 +35,7 @@ class Absent:
 
     def find_spec(self, name, path=None, target=None):
         if not self.has(name):
-            raise ModuleNotFoundError(f"{{name}} is not there on another machine", name=name)
+            raise ModuleNotFoundError(f"{name} is not there on another machine", name=name)
 
 absent = Absent()
 # Whatever a start-up file of this environment has loaded already is not there either.
@@ -101,16 +103,21 @@ def require(agreement: Agreement, of: str, against: str) -> None:
 
 
 def run_bundle(
-    folder: Path, files: Sequence[Path], classes: Sequence[str], check_stop: Callable[[], None]
+    folder: Path,
+    files: Sequence[Path],
+    classes: Sequence[str],
+    check_stop: Callable[[], None],
+    needed: Sequence[str] = NEEDED,
 ) -> NDArray[np.float32]:
     """Run the bundle's own predict.py in a process of its own on ``files`` -> probabilities (N, K).
 
-    The process can import the standard library and ``NEEDED``, nothing of Lensmith and no torch, so it
+    The process can import the standard library and ``needed``, nothing of Lensmith and no torch, so it
     proves that the bundle runs on another machine. Raises ``ExportError`` when it fails.
     """
     listing, answers, errors = (folder.parent / f"proof-{name}.txt" for name in ("files", "out", "err"))
     listing.write_text("".join(f"{path}\n" for path in files), "utf-8")
-    command = [sys.executable, "-I", "-c", _BARE_MACHINE, str(folder / "predict.py"), "--json", "--top", "0"]
+    command = [sys.executable, "-I", "-c", _BARE_MACHINE, ",".join(needed)]
+    command += [str(folder / "predict.py"), "--json", "--top", "0"]
     with answers.open("wb") as out, errors.open("wb") as err:
         process = subprocess.Popen([*command, "--files-from", str(listing)], stdout=out, stderr=err)
         try:

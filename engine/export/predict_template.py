@@ -2,8 +2,8 @@
 
     python predict.py IMAGE_OR_FOLDER ... [--json] [--top N]
 
-Needs onnxruntime, numpy and Pillow (``pip install -r requirements.txt``) and the files beside this
-one. From Python: ``from predict import predict; predict(["photo.jpg"])``.
+Needs onnxruntime, numpy and Pillow (``pip install -r requirements.txt``; pillow-heif too for HEIC
+pictures) and the files beside this one. From Python: ``from predict import predict; predict(["photo.jpg"])``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from engine.datasets.preprocessing import Preprocessing, UnreadableImageError, n
 
 BATCH = 16
 TOP = 5
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".hif")
 
 
 class Classifier:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pillow_heif
 from PIL import Image
 from sqlalchemy import func, select
 
@@ -20,6 +22,7 @@ from engine.storage.tables import AnnotationRow, ClassRow, ImageRow, ImportRow, 
 from tests.work import FakeWork
 
 PROJECT = "p"
+FLAT = (40, 80, 120, 160, 200)  # the values of five channels
 
 
 class Workspace:
@@ -82,6 +85,23 @@ def picture(
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, image_format, **options)
     return buffer.getvalue()
+
+
+def heic(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    pillow_heif.from_pillow(image).save(out, quality=95)
+    return out.getvalue()
+
+
+def five_channels(values: tuple[int, ...] = FLAT, size: int = 16) -> bytes:
+    """A TIFF of 8-bit channels that are flat, written by hand from TIFF 6.0."""
+    pixels, count = bytes(values) * size**2, len(values)
+    shorts = struct.pack(f"<{count}H", *[8] * count)
+    tags = ((256, 4, 1, size), (257, 4, 1, size), (258, 3, count, 8), (259, 3, 1, 1), (262, 3, 1, 1))
+    tags += ((273, 4, 1, 8 + count * 2), (277, 3, 1, count), (278, 4, 1, size), (279, 4, 1, len(pixels)))
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    head = b"II*\0" + struct.pack("<I", 8 + len(shorts) + len(pixels))
+    return head + shorts + pixels + struct.pack("<H", len(tags)) + entries + bytes(4)
 
 
 def folder(root: Path, files: dict[str, bytes]) -> Path:

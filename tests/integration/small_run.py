@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,15 +23,16 @@ from engine.datasets.preprocessing import Preprocessing, prepare
 from engine.settings import Settings
 from engine.storage.blobs import BlobStore
 from engine.storage.database import Database, new_id
-from engine.storage.tables import JobRow, Project, ReportRow, RunRow, VersionRow
+from engine.storage.tables import FileRow, JobRow, Project, ReportRow, RunRow, VersionRow
 from engine.tasks.base import Sample
 from engine.tasks.classification.report import build_report
 from engine.training.trained import load_trained, save_model
+from tests.integration.importing import five_channels, heic
 from tests.work import FakeWork
 
 CLASSES = ("glass", "metal | <b>can</b>", "paper", "Öl")
 SIZE = 64
-RECORD = Preprocessing(height=SIZE, width=SIZE, low=100.0, high=40_000.0)
+RECORD = Preprocessing(height=SIZE, width=SIZE, low=100.0, high=40_000.0, channels=(3, 2, 1))
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,13 @@ def odd_pictures() -> dict[str, bytes]:
     return pictures
 
 
+def unusual_pictures() -> dict[str, bytes]:
+    """Pictures that Pillow alone does not read."""
+    coarse = np.random.default_rng(5).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    photo = Image.fromarray(coarse).resize((180, 130), Image.Resampling.BICUBIC)
+    return {"photo.heic": heic(photo), "five.tif": five_channels()}
+
+
 def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
@@ -90,12 +99,15 @@ def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def make_run(
-    home: Path, backbone: str = "test_resnet", model_args: Mapping[str, Any] | None = None
+    home: Path,
+    backbone: str = "test_resnet",
+    model_args: Mapping[str, Any] | None = None,
+    more: Mapping[str, bytes] | None = None,
 ) -> SmallRun:
-    """Make a workspace in ``home`` with a finished run over ``odd_pictures``."""
+    """Make a workspace in ``home`` with a finished run over ``odd_pictures`` and ``more``."""
     settings = Settings.from_environment({"LENSMITH_HOME": str(home), "LENSMITH_DEVICE": "cpu"})
     database = Database(settings)
-    pictures = odd_pictures()
+    pictures = {**odd_pictures(), **(more or {})}
     small = SmallRun(settings, database, new_id(), new_id(), pictures)
     infos = tuple(ClassInfo(id=new_id(), name=name, position=n) for n, name in enumerate(CLASSES))
     manifest = _manifest(settings, pictures, infos)
@@ -131,6 +143,11 @@ def _job(job: str, kind: str, project: str, state: JobState, result: dict[str, A
 
 
 def _add_rows(session: Session, small: SmallRun, version: str, manifest: str, backbone: str) -> None:
+    for path, content in small.pictures.items():
+        sha256, kind = hashlib.sha256(content).hexdigest(), "HEIF" if path.endswith(".heic") else "other"
+        session.add(
+            FileRow(sha256=sha256, bytes=len(content), format=kind, mode="RGB", width=180, height=130)
+        )
     session.add(
         Project(id=small.project, name="Bins & *bottles*", task="classification", created_at=utc_now())
     )

@@ -85,6 +85,7 @@ def test_the_bundle_is_whole_and_its_checksums_hold(small, exported, folder: Pat
     assert set(listed) == FILES - {"checksums.sha256"}
     for name, digest in listed.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    assert "heif" not in (folder / "requirements.txt").read_text()  # there is no HEIC in this set
     assert [p.name for p in exported[0].folder.iterdir()] == [path.name]  # nothing is left beside it
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-import struct
 import tarfile
 from pathlib import Path
 
 import numpy as np
-import pillow_heif
 import pytest
 from PIL import Image
 from sqlalchemy import select
@@ -19,10 +17,17 @@ from engine.datasets.thumbnails import ensure_thumbnail
 from engine.errors import ArchiveError, InputError, QuestionError
 from engine.storage.blobs import BlobStore
 from engine.storage.tables import ImageRow, Project
-from tests.integration.importing import PROJECT, Workspace, folder, picture, two_classes
+from tests.integration.importing import (
+    FLAT,
+    PROJECT,
+    Workspace,
+    five_channels,
+    folder,
+    heic,
+    picture,
+    two_classes,
+)
 from tests.work import FakeWork
-
-FLAT = (40, 80, 120, 160, 200)  # the values of five channels
 
 
 def pages(seed: int, count: int) -> bytes:
@@ -30,25 +35,6 @@ def pages(seed: int, count: int) -> bytes:
     out = io.BytesIO()
     made[0].save(out, "TIFF", save_all=True, append_images=made[1:])
     return out.getvalue()
-
-
-def five_channels(values: tuple[int, ...] = FLAT, size: int = 16) -> bytes:
-    """A TIFF of 8-bit channels that are flat, written by hand from TIFF 6.0."""
-    pixels, count = bytes(values) * size**2, len(values)
-    shorts = struct.pack(f"<{count}H", *[8] * count)
-    tags = ((256, 4, 1, size), (257, 4, 1, size), (258, 3, count, 8), (259, 3, 1, 1), (262, 3, 1, 1))
-    tags += ((273, 4, 1, 8 + count * 2), (277, 3, 1, count), (278, 4, 1, size), (279, 4, 1, len(pixels)))
-    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
-    start = 8 + len(shorts) + len(pixels)
-    return (
-        b"II*\0"
-        + struct.pack("<I", start)
-        + shorts
-        + pixels
-        + struct.pack("<H", len(tags))
-        + entries
-        + bytes(4)
-    )
 
 
 def rows(space: Workspace) -> list[ImageRow]:
@@ -173,9 +159,7 @@ def test_heic_photos(space: Workspace, tmp_path: Path) -> None:
     files = {}
     for number in range(4):
         flat = Image.new("RGB", (64, 48), (200, 60 + number, 30))
-        out = io.BytesIO()
-        pillow_heif.from_pillow(flat).save(out, quality=95)
-        files[f"{'ab'[number % 2]}/{number}.HEIC"] = out.getvalue()
+        files[f"{'ab'[number % 2]}/{number}.HEIC"] = heic(flat)
     report = space.run(folder(tmp_path / "set", files))
     assert (report.images, report.skipped) == (4, 0)
     assert {(row.width, row.height) for row in rows(space)} == {(64, 48)}

@@ -1,7 +1,7 @@
 """One picture, one answer: evaluation, the warm process, a bundle and its predict.py agree.
 
 For each kind of file that is easy to read in two ways: turned by EXIF, grey, transparent, 16-bit,
-palette, and a JPEG large enough to be decoded at a smaller scale.
+palette, a JPEG large enough to be decoded at a smaller scale, HEIC, and a TIFF of five channels.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from engine.errors import JobCancelledError
 from engine.export import job
 from engine.serving import client, server
 from engine.storage.tables import ReportRow, RunRow
-from tests.integration.small_run import CLASSES, RECORD, SmallRun, make_run
+from tests.integration.small_run import CLASSES, RECORD, SmallRun, make_run, unusual_pictures
 
 Scores = dict[str, dict[str, float]]
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
-    return make_run(tmp_path_factory.mktemp("home"))
+    return make_run(tmp_path_factory.mktemp("home"), more=unusual_pictures())
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,8 @@ def test_predict_py_agrees(small: SmallRun, bundle: Path, evaluated: Scores, tmp
     with zipfile.ZipFile(bundle) as archive:
         for name in archive.namelist():
             (tmp_path / name).write_bytes(archive.read(name))
+    assert "pillow-heif" in (tmp_path / "requirements.txt").read_text()
+    assert "pillow-heif" in (tmp_path / "card.md").read_text()
     pictures = tmp_path / "pictures"
     for name, content in small.pictures.items():
         (pictures / name).parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.errors import ExportError
-from engine.export.parity import NEEDED, run_bundle
+from engine.export.parity import NEEDED, NEEDED_FOR_HEIC, run_bundle
 
 ANSWER = json.dumps([{"predictions": [{"label": "a", "score": 0.75}, {"label": "b", "score": 0.25}]}])
 
@@ -35,6 +35,14 @@ def test_a_bundle_that_needs_more_is_refused(tmp_path: Path, package: str) -> No
 def test_what_a_bundle_may_need_is_there(tmp_path: Path, package: str) -> None:
     found = _run(_bundle(tmp_path, f"import sysconfig, {package}; sysconfig.get_config_vars()"))
     assert found.tolist() == [[0.75, 0.25]]
+
+
+def test_what_reads_heic_is_there_where_the_bundle_asks_for_it(tmp_path: Path) -> None:
+    bundle = _bundle(tmp_path, "import pillow_heif", "pillow_heif.HeifImageFile")
+    with pytest.raises(ExportError, match="pillow_heif is not there on another machine"):
+        _run(bundle)
+    needed = (*NEEDED, *NEEDED_FOR_HEIC)
+    assert run_bundle(bundle, [bundle / "one.png"], ["a", "b"], lambda: None, needed).shape == (1, 2)
 
 
 def test_the_bundle_gets_its_own_arguments(tmp_path: Path) -> None:
