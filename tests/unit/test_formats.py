@@ -106,7 +106,7 @@ def test_recognition_says_why_and_puts_the_most_explicit_first(tmp_path: Path) -
     assert [guess.format for guess in guesses] == ["csv_table", "class_folders", "loose_images"]
     assert "labels.csv" in guesses[0].reason and guesses[0].classes == ("x", "y")
     assert "2 folders" in guesses[1].reason and guesses[1].classes == ("a", "b")
-    assert recognise(listed("readme.txt"), "class") == []
+    assert recognise(table_source(tmp_path / "other", "Read me.\n", name="readme.txt"), "class") == []
 
 
 def test_no_format_of_other_labels_is_offered() -> None:

@@ -192,9 +192,8 @@ def _line(label: Label) -> str:
     cells = [given.get(key, f"{unknown:g}") for key, unknown in NOT_GIVEN.items()]
     edges = [format(edge, ".12g") for edge in box]
     score = [given["score"]] if "score" in given else []
-    return " ".join(
-        [label.name if label.name and not label.ignored else IGNORED, *cells[:3], *edges, *cells[3:], *score]
-    )
+    name = IGNORED if label.ignored else label.name or IGNORED
+    return " ".join([name, *cells[:3], *edges, *cells[3:], *score])
 
 
 FORMAT = DatasetFormat(

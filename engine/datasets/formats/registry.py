@@ -125,6 +125,5 @@ def recognise(source: Source, labels: LabelKind | None = None) -> list[Found]:
 
 def _serves(known: DatasetFormat, recognition: Recognition, labels: LabelKind) -> bool:
     kinds = set(recognition.kinds)
-    return bool(kinds & {labels, "none"}) or (
-        labels in known.carries and bool(kinds & FROM.get(labels, set()))
-    )
+    made = FROM.get(labels, frozenset()) if labels in known.carries else frozenset()
+    return bool(kinds & {labels, "none", *made})

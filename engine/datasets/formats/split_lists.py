@@ -102,6 +102,7 @@ def write(out: ExportSet, folder: Path) -> None:
 
     Images without a split stand in ``others.txt``; those without a label have a path only.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     files = ImageNames(folder, flat=True)
     opened: dict[str, TextIO] = {}
     try:
