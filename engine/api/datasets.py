@@ -46,7 +46,7 @@ MEDIA_TYPES = {
     "BMP": "image/bmp",
     "GIF": "image/gif",
     "TIFF": "image/tiff",
-    "HEIF": "image/heif",
+    "HEIF": "image/heic",
 }
 
 
