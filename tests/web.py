@@ -129,6 +129,18 @@ class StandInModels:
         )
 
 
+class StandInSetExports:
+    """Sends a set for the project and the job that ``archives`` names."""
+
+    def __init__(self) -> None:
+        self.archives: dict[tuple[str, str], ServedFile] = {}
+
+    def file(self, project: str, job: str) -> ServedFile:
+        if (project, job) not in self.archives:
+            raise NotFoundError("This export does not exist.", "Export the set again.")
+        return self.archives[project, job]
+
+
 class StandInWeights:
     """Sends one file, whatever it is asked for."""
 
@@ -148,6 +160,7 @@ class StandIn:
         self.token = TOKEN
         self.settings = SimpleNamespace(allowed_hosts=())
         self.datasets = StandInDatasets(folder)
+        self.dataset_exports = StandInSetExports()
         self.overlays = StandInOverlays()
         self.models = StandInModels()
         self.weights = StandInWeights()

@@ -82,9 +82,13 @@ def _list(project: str, versions: Sequence[VersionInfo]) -> None:
             _freeze(project, versions)
     for position, version in enumerate(versions[:shown]):
         _row(version, latest=position == 0, people=people)
-    if len(versions) > shown and st.button(f"Show older ({len(versions) - shown:,})", key="older"):
-        st.session_state[SHOWN] = shown + 5 * STEP
-        st.rerun(scope="fragment")
+    if len(versions) > shown:
+        st.button(
+            f"Show older ({len(versions) - shown:,})",
+            key="older",
+            on_click=st.session_state.__setitem__,
+            args=(SHOWN, shown + 5 * STEP),
+        )
 
 
 def _row(version: VersionInfo, *, latest: bool, people: bool) -> None:
@@ -96,14 +100,15 @@ def _row(version: VersionInfo, *, latest: bool, people: bool) -> None:
             told += [plain(version.changes)] if version.changes else []
             lines = [" · ".join(told), *([f"Used by {_runs(version.runs)}"] if version.runs else [])]
             st.caption("  \n".join(lines))
-        if not latest and st.button(
-            "Go back to it",
-            key=f"restore-{version.number}",
-            type="tertiary",
-            help=f"Make the data what they were in version {version.number:,}",
-        ):
-            st.session_state[RESTORING] = version.number
-            st.rerun(scope="fragment")
+        if not latest:
+            st.button(
+                "Go back to it",
+                key=f"restore-{version.number}",
+                type="tertiary",
+                help=f"Make the data what they were in version {version.number:,}",
+                on_click=st.session_state.__setitem__,
+                args=(RESTORING, version.number),
+            )
 
 
 def _reason(version: VersionInfo) -> str:
@@ -136,9 +141,7 @@ def _confirm(project: str, version: VersionInfo) -> None:
     with st.container(horizontal=True, key="restore-actions"):
         if st.button(f"Go back to version {version.number:,}", type="primary", key="do-restore"):
             _restore(project, version.number)
-        if st.button("Leave it", key="no-restore"):
-            st.session_state.pop(RESTORING, None)
-            st.rerun(scope="fragment")
+        st.button("Leave it", key="no-restore", on_click=st.session_state.pop, args=(RESTORING, None))
 
 
 def _restore(project: str, number: int) -> None:

@@ -318,8 +318,10 @@ class TestFiles:
         world.models.bundle = served(tmp_path, "recycling.zip", "application/zip", b"PK")
         world.datasets.issues = served(tmp_path, "issues.csv", "text/csv", b"file,reason\n")
         world.weights.archive = served(tmp_path, "mine.zip", "application/zip", b"PK weights")
+        world.dataset_exports.archives["p", "j"] = served(tmp_path, "set.zip", "application/zip", b"PK set")
         for url, name in (
             (urls.bundle_url("r"), "recycling.zip"),
+            (urls.set_url("p", "j"), "set.zip"),
             (urls.issues_url("p"), "issues.csv"),
             (urls.weights_url("mine"), "mine.zip"),
             (urls.weights_url("bundle"), "mine.zip"),
@@ -328,6 +330,16 @@ class TestFiles:
             assert response.status_code == 200
             assert response.headers["content-disposition"] == f'attachment; filename="{name}"'
             assert "no-cache" in response.headers["cache-control"]
+
+    def test_a_set_is_sent_for_its_own_project_and_to_no_other_site(self, world: StandIn, tmp_path: Path) -> None:
+        world.dataset_exports.archives["p", "j"] = served(tmp_path, "set.zip", "application/zip", b"PK set")
+        url = urls.set_url("p", "j")
+        for stranger in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+            asked = over_http(lambda client, given=stranger: client.get(url, headers=given), headers={})
+            assert asked.status_code == 403
+        assert over_http(lambda client: client.post(url), headers={}).status_code == 403
+        assert get(urls.set_url("other", "j")).status_code == 404
+        assert get(url).content == b"PK set"
 
     def test_a_file_name_cannot_add_headers(self, world: StandIn, tmp_path: Path) -> None:
         world.models.bundle = served(tmp_path, 'a"\r\nSet-Cookie: x=1;.zip', "application/zip", b"PK")
@@ -345,7 +357,8 @@ class TestFiles:
         world.datasets.files["p", "gone"] = gone
         for url in (
             "/image/p/gone/full", "/image/p/i/thumb", "/image/p/i/other", "/download/r/bundle.zip",
-            "/download/p/issues.csv", "/download/weights/x/weights.zip",
+            "/download/p/issues.csv", "/download/weights/x/weights.zip", "/download/p/set/j.zip",
+            "/download/p/set/j", "/download/p/set/..%2fj.zip",
             "/download/..%2f..%2fetc/issues.csv", "/api/nothing", "/image/x",
         ):  # fmt: skip
             response = get(url)

@@ -330,6 +330,7 @@ def test_the_fake_has_the_facade_s_signatures() -> None:
     """Otherwise these tests would prove nothing about the real one."""
     from engine.api import (  # noqa: F401
         Lensmith,
+        dataset_exports,
         datasets,
         jobs,
         open_workspace,
@@ -337,14 +338,17 @@ def test_the_fake_has_the_facade_s_signatures() -> None:
         projects,
         results,
         runs,
+        splits,
+        versions,
         weights,
     )  # fmt: skip
 
     fake = FakeFacade()
     real = {
         "projects": projects.Projects, "datasets": datasets.Datasets, "runs": runs.Runs,
-        "overlays": overlays.Overlays, "results": results.Results, "jobs": jobs.Jobs,
-        "weights": weights.Weights,
+        "versions": versions.Versions, "splits": splits.Splits,
+        "dataset_exports": dataset_exports.DatasetExports, "overlays": overlays.Overlays,
+        "results": results.Results, "jobs": jobs.Jobs, "weights": weights.Weights,
     }  # fmt: skip
     for area, cls in real.items():
         for name, method in inspect.getmembers(getattr(fake, area), inspect.ismethod):
