@@ -331,7 +331,7 @@ class TestFiles:
             assert response.headers["content-disposition"] == f'attachment; filename="{name}"'
             assert "no-cache" in response.headers["cache-control"]
 
-    def test_a_set_is_sent_for_its_own_project_and_to_no_other_site(self, world: StandIn, tmp_path: Path) -> None:
+    def test_a_set_goes_to_its_own_project_and_to_no_other_site(self, world: StandIn, tmp_path: Path) -> None:
         world.dataset_exports.archives["p", "j"] = served(tmp_path, "set.zip", "application/zip", b"PK set")
         url = urls.set_url("p", "j")
         for stranger in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
