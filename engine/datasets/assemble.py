@@ -10,7 +10,7 @@ from engine.datasets import fitting, placing
 from engine.datasets.account import Account
 from engine.datasets.formats.base import LabelIssue, Row
 from engine.datasets.intake import Taken
-from engine.datasets.labels import ImageLabels, Label
+from engine.datasets.labels import ImageLabels, Label, Polygons
 from engine.datasets.mask_pictures import MaskPicture
 from engine.datasets.mask_values import Extent, settle
 from engine.datasets.newcomers import Incoming
@@ -31,7 +31,7 @@ def assemble(
     """
     account = understood.account
     _ask(understood.rows, taken, order)
-    incoming, pages = [], understood.source.groups
+    incoming, pages, turned = [], understood.source.groups, 0
     for row in _settled(understood, order, taken, pictures):
         if isinstance(row, LabelIssue):
             account.label_issue(row.issue)
@@ -41,10 +41,22 @@ def assemble(
             account.skip_image(row.path, one.error)
             _skip(row, row.labels, f"its image “{row.path}”: {one.error}", account)
             continue
+        turned += one.orientation != 1 and _unsaid(row)
         # Pages of one file are no independent pictures.
         whole = replace(row, group=row.group or pages[row.path]) if row.path in pages else row
         incoming.append(_one(whole, one, understood.kind, order, account))
+    if turned:
+        understood.notes.append(
+            "Labelled pictures that their EXIF data turns, while the set does not say which way up it saw "
+            f"them: {turned:,}. The labels are taken as upright; look at some."
+        )
     return incoming
+
+
+def _unsaid(row: ImageLabels) -> bool:
+    """Whether nothing tells which way up the coordinates of a row are."""
+    drawn = any(label.box or label.points or isinstance(label.mask, Polygons) for label in row.labels)
+    return drawn and (row.relative or row.size is None)
 
 
 def _settled(
@@ -76,9 +88,24 @@ def _one(row: ImageLabels, taken: Taken, kind: LabelKind, order: Order, account:
     placed = placing.place(row, picture, swap_boxes=order.swap_boxes, rescale=order.rescale)
     fitted = fitting.fit(placed.labels, kind, (taken.width, taken.height))
     for label, reason in (*placed.skipped, *fitted.skipped):
-        _skip(row, (label,), reason, account)
+        _skip(row, (label,), f"{_place(row, label)}{reason}", account)
     # From here on the row's own labels are not needed; a large set would hold them twice.
-    return Incoming(replace(row, labels=()), taken, fitted.labels, fitted.merged)
+    labels, merged = ([_located(row, one) for one in some] for some in (fitted.labels, fitted.merged))
+    return Incoming(replace(row, labels=()), taken, tuple(labels), tuple(merged))
+
+
+def _located(row: ImageLabels, label: Label) -> Label:
+    """Name the image in what was repaired, where file and line do not lead to it."""
+    if not label.repairs:
+        return label
+    first, *others = label.repairs
+    return replace(label, repairs=(f"{_place(row, label)}{first}", *others))
+
+
+def _place(row: ImageLabels, label: Label) -> str:
+    if label.file or label.line is not None or row.line is not None or row.file in ("", row.path):
+        return ""
+    return f"“{row.path}”: "
 
 
 def _skip(row: ImageLabels, labels: Sequence[Label], reason: str, account: Account) -> None:

@@ -16,6 +16,8 @@ from engine.datasets.labels import Label, Rle
 
 SOURCE = "source"
 """Attribute that tells masks of objects from masks of classes, where a picture has both."""
+NO_MASK = "it has no outline and no mask"
+COVERED = "all of it lies under another class, or it has no pixel"
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def _boxes(labels: Sequence[Label], _size: tuple[int, int]) -> Fitted:
     for label in _of_source(labels, "objects"):
         box = box_around(label)
         if box is None:
-            lost.append((label, "it has no box"))
+            lost.append((label, _why(label, "it has no box")))
         else:
             kept.append(replace(label, box=box, mask=None, points=None))
     return Fitted(tuple(kept), tuple(lost))
@@ -83,7 +85,7 @@ def _masks(labels: Sequence[Label], _size: tuple[int, int]) -> Fitted:
     kept, lost = [], []
     for label in _of_source(labels, "objects"):
         if label.mask is None:
-            lost.append((label, "it has no outline and no mask"))
+            lost.append((label, _why(label, NO_MASK)))
         else:
             kept.append(replace(label, box=box_around(label), points=None))
     return Fitted(tuple(kept), tuple(lost))
@@ -94,7 +96,7 @@ def _regions(labels: Sequence[Label], size: tuple[int, int]) -> Fitted:
     lost, kinds = [], dict[tuple[str, bool], list[Label]]()
     for label in _of_source(labels, "classes"):
         if label.mask is None:
-            lost.append((label, "it has no outline and no mask"))
+            lost.append((label, _why(label, NO_MASK)))
         else:
             kinds.setdefault((label.name, label.ignored), []).append(label)
     width, height = size
@@ -106,8 +108,16 @@ def _regions(labels: Sequence[Label], size: tuple[int, int]) -> Fitted:
         regions.append(
             Label(name, mask=whole, ignored=ignored, file=parts[0].file, line=parts[0].line, repairs=repairs)
         )
-    merged = tuple(part for parts in kinds.values() for part in parts[1:])
-    return Fitted(_disjoint(regions), tuple(lost), merged)
+    kept = _disjoint(regions)
+    left = {(region.name, region.ignored) for region in kept}
+    merged = tuple(part for kind, parts in kinds.items() if kind in left for part in parts[1:])
+    lost += [(part, COVERED) for kind, parts in kinds.items() if kind not in left for part in parts]
+    return Fitted(kept, tuple(lost), merged)
+
+
+def _why(label: Label, missing: str) -> str:
+    """Say what a label lacks, after what was wrong with it before."""
+    return "; ".join((*label.repairs, missing))
 
 
 def _disjoint(regions: list[Label]) -> tuple[Label, ...]:

@@ -152,7 +152,8 @@ def _with_list(
     elif VOID in outside:
         notes.append(
             f"255 is not in the class list: its {census.pixels[VOID]:,} pixels in "
-            f"{census.pictures[VOID]:,} masks count neither as a class nor as background."
+            f"{census.pictures[VOID]:,} {'mask' if census.pictures[VOID] == 1 else 'masks'} count "
+            "neither as a class nor as background."
         )
         outside.discard(VOID)
         void.add(VOID)

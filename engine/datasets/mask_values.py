@@ -97,8 +97,8 @@ def settle(
     notes = list(decision.notes)
     if turned:
         notes.append(
-            f"{turned:,} images are turned as their EXIF data says; their masks have the turned size and "
-            "are taken as they are."
+            f"Images that are turned as their EXIF data says, with masks of the turned size, which are taken "
+            f"as they are: {turned:,}."
         )
     made = (one for row in rows for one in _settled(row, pictures, extents, decision))
     return Settled(made, tuple(ClassHead(name) for name in names if name), tuple(notes))

@@ -56,10 +56,12 @@ def test_nothing_outside_the_source_is_found(tmp_path: Path, name: str) -> None:
     assert "missing image" in issues[0].reason and images["b/a.jpg"].labels == ()
 
 
-def test_ambiguous_names_are_skipped_and_whole_paths_are_not(tmp_path: Path) -> None:
-    text = "path,label\na.jpg,cat\nx\\a.jpg,dog\n/home/me/set/y/a.jpg,dog\n"
+def test_ambiguous_names_are_refused_and_whole_paths_are_not(tmp_path: Path) -> None:
+    text = "path,label\nx\\a.jpg,dog\n/home/me/set/y/a.jpg,dog\n"
+    with pytest.raises(InputError, match=r"“a\.jpg” in “labels\.csv” can mean “x/a\.jpg” or “y/a\.jpg”"):
+        table_rows(table_source(tmp_path, f"{text}a.jpg,cat\n", "x/a.jpg", "y/a.jpg"))
     images, issues = table_rows(table_source(tmp_path, text, "x/a.jpg", "y/a.jpg"))
-    assert "whole path" in issues[0].reason and len(issues) == 1
+    assert issues == []
     assert said(images) == {"x/a.jpg": ["dog"], "y/a.jpg": ["dog"]}
 
 

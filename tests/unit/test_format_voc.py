@@ -104,7 +104,7 @@ def test_xml_without_image_is_accounted_for(tmp_path: Path) -> None:
     put(tmp_path, gone_dot_xml=text, a_dot_xml=xml(thing()))
     images, issues, _ = rows_of(voc.FORMAT, tmp_path)
     assert list(images) == ["a.png"] and len(issues) == 2
-    assert all(issue.file == "gone.xml" and "no image" in issue.reason for issue in issues)
+    assert all(issue.file == "gone.xml" and "missing image" in issue.reason for issue in issues)
 
 
 def test_the_file_name_helps_only_where_the_stem_finds_nothing(tmp_path: Path) -> None:

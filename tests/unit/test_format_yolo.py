@@ -223,7 +223,7 @@ def test_other_texts_are_no_labels(tmp_path: Path, text: str) -> None:
 
 def test_pixels_refuse_the_set(tmp_path: Path) -> None:
     files = {"a.jpg": "", "a.txt": "0 .5 .5 1 1\n", "b.jpg": "", "b.txt": "0 .5 .5 1 1\n0 120 80 64 32\n"}
-    with pytest.raises(InputError, match=r"1 lines hold coordinates in px \(b\.txt, line 2\)") as caught:
+    with pytest.raises(InputError, match=r"1 line holds coordinates in px \(b\.txt, line 2\)") as caught:
         read(tmp_path, files)
     assert "Divide x and width" in caught.value.hint
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -51,6 +51,30 @@ Row = ImageLabels | LabelIssue
 def skipped(file: str, line: int | None, reason: str) -> LabelIssue:
     """Say that one label is not used."""
     return LabelIssue(ImportIssue(file=file, line=line, outcome=Outcome.SKIPPED, reason=reason))
+
+
+class AmbiguousNameError(LookupError):
+    """A label file names an image in a way that fits several; to choose one would be a guess."""
+
+    def __init__(self, name: str, paths: Sequence[str]) -> None:
+        super().__init__(f"{len(paths)} images of this name are in the source; give the whole path")
+        self.name = name
+        self.paths = paths
+
+    def refusal(self, file: str) -> InputError:
+        """Return what a person is told of the label file that does so."""
+        more = f" ({len(self.paths):,} images have this name)" if len(self.paths) > 2 else ""
+        return InputError(
+            f"“{self.name[:200]}” in “{file}” can mean “{self.paths[0]}” or “{self.paths[1]}”{more}.",
+            "Write the whole path there, or give the pictures different names.",
+        )
+
+
+def missing_image(file: str, line: int | None, name: str, error: LookupError) -> LabelIssue:
+    """Say that a label's image is not in the source; raises ``InputError`` when several could be meant."""
+    if isinstance(error, AmbiguousNameError):
+        raise error.refusal(file) from error
+    return skipped(file, line, f"missing image “{name[:200]}”: {error}")
 
 
 def repaired(file: str, line: int | None, reason: str) -> LabelIssue:
@@ -136,7 +160,10 @@ class SourceView:
     def open(self, member: Member) -> AbstractContextManager[BinaryIO]:
         """Open a label file for streaming; raises ``LimitError`` above the largest size."""
         if member.size > Limits().label_file_bytes:
-            raise LimitError(f"“{member.path}” is larger than {Limits().label_file_bytes >> 30} GiB.")
+            raise LimitError(
+                f"“{member.path}” is larger than {Limits().label_file_bytes >> 30} GiB.",
+                "Split it into several files.",
+            )
         self.opened.add(member.path)
         return reading(member)
 
@@ -237,6 +264,8 @@ class ImageIndex:
     def __call__(self, name: str) -> str:
         """Return the one path that ``name`` means; raises ``LookupError`` with the reason.
 
+        ``AmbiguousNameError``, a ``LookupError``, when there are several.
+
         The whole name, or one end of it that is a whole path in the source, must match: ``a/b.jpg``
         finds ``root/a/b.jpg``, and ``/home/me/a/b.jpg`` finds ``a/b.jpg`` but not ``c/b.jpg``.
         """
@@ -259,7 +288,7 @@ class ImageIndex:
         longest = max(length for length, _ in whole)
         best = [candidate for length, candidate in whole if length == longest]
         if len(best) > 1:
-            raise LookupError(f"{len(best)} images of this name are in the source; give the whole path")
+            raise AmbiguousNameError(name, sorted("/".join(candidate) for candidate in best))
         return "/".join(best[0])
 
     def of_stem(self, stem: str) -> tuple[str, ...]:

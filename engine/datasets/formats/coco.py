@@ -25,6 +25,7 @@ from engine.datasets.formats.base import (
     Row,
     SourceView,
     clean_class,
+    missing_image,
     skipped,
     split_of,
 )
@@ -71,7 +72,8 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
     _refuse_doubled(kept, options)
     notes: tuple[str, ...] = ()
     if left := _count(files) - _count(kept):
-        notes = (f"{left:,} labels belong to other sorts, which go into projects of their own.",)
+        what = "1 label belongs to another sort" if left == 1 else f"{left:,} labels belong to other sorts"
+        notes = (f"{what}; what is left out here goes into a project of its own.",)
     return Reading(_rows(view, kept), heads(kept), notes=notes)
 
 
@@ -84,13 +86,15 @@ def _rows(view: SourceView, files: Sequence[File]) -> Iterator[Row]:
             try:
                 path = _find(view, one, image.name)
             except LookupError as error:
-                reason = f"missing image “{image.name}”: {error}"
-                yield from (skipped(one.path, None, reason) for _ in labels or (None,))
+                yield from (missing_image(one.path, None, image.name, error) for _ in labels or (None,))
                 continue
             if path in seen:
-                raise InputError(
-                    f"“{path}” is described twice, in “{seen[path]}” and “{one.path}”.", "Keep one of them."
+                twice = (
+                    f"“{one.path}” lists “{path}” under two ids."
+                    if seen[path] == one.path
+                    else f"“{path}” is described twice, in “{seen[path]}” and “{one.path}”."
                 )
+                raise InputError(twice, "Keep one of them.")
             seen[path] = one.path
             negative = image.labelled and not labels
             yield ImageLabels(path, labels, one.split, one.path, negative=negative, size=image.size)

@@ -21,6 +21,7 @@ from engine.datasets.formats.base import (
     Row,
     SourceView,
     clean_class,
+    missing_image,
     repaired,
     skipped,
 )
@@ -130,7 +131,7 @@ def _by_image(view: SourceView, tables: Sequence[Surveyed], swap: bool) -> Itera
                 path = find_image(view, listing, cells)
             except LookupError as error:
                 name = cells[listing.columns.path].strip() if listing.columns.path < len(cells) else ""
-                yield skipped(listing.path, line, f"missing image “{name}”: {error}")
+                yield missing_image(listing.path, line, name, error)
                 continue
             if not apart and path not in taken:
                 yield from taken.items()

@@ -25,6 +25,7 @@ from engine.datasets.formats.base import (
     Row,
     SourceView,
     clean_class,
+    missing_image,
     repaired,
     skipped,
 )
@@ -108,7 +109,7 @@ def _rows(view: SourceView, tables: Sequence[_Collected], wanted: set[str]) -> I
             try:
                 path = _find(view, one, cells)
             except LookupError as error:
-                yield skipped(one.path, line, f"missing image “{one.name(cells)}”: {error}")
+                yield missing_image(one.path, line, one.name(cells), error)
                 continue
             if path in done:
                 yield repaired(one.path, line, f"“{path}” is listed twice; its first row counts")

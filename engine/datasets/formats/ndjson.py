@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from engine.contracts.datasets import LabelKind, Split
 from engine.datasets.archive import Member
 from engine.datasets.formats.base import (
+    AmbiguousNameError,
     DatasetFormat,
     ExportSet,
     Reading,
@@ -116,6 +117,7 @@ def write(out: ExportSet, folder: Path) -> None:
     place = {head.name: index for index, head in enumerate(out.classes)}
     names = {str(index): head.name for index, head in enumerate(out.classes)}
     keypoints = numbers.keypoints() if any(head.points for head in out.classes) else {}
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / WRITTEN).open("w", encoding="utf-8", newline="\n") as handle:
         handle.write(_text({"type": "dataset", "task": task, "class_names": names} | keypoints))
         for labels, source in out.rows:
@@ -200,6 +202,8 @@ def _rows(view: SourceView, member: Member, head: Head, kind: LabelKind) -> Iter
         try:
             record = _parse(line)
             path = _image(view, record)
+        except AmbiguousNameError as error:
+            raise error.refusal(member.path) from error
         except (ValueError, LookupError) as error:
             yield from _lost(member.path, number, line, str(error))
             continue
@@ -250,6 +254,8 @@ def _image(view: SourceView, record: dict[str, Any]) -> str:
             continue
     try:
         return view.resolve(name)
+    except AmbiguousNameError:
+        raise
     except LookupError as error:
         raise LookupError(f"missing image “{name[:200]}”: {error}") from error
 

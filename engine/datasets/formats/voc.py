@@ -114,8 +114,9 @@ def _box_rows(view: SourceView, layout: Layout) -> Iterator[Row]:
         except DamagedXmlError as error:
             yield skipped(member.path, None, error.message)
             continue
+        reason = f"missing image: none belongs to “{PurePosixPath(member.path).name}”"
         for node in root.all("object") or [root]:
-            yield skipped(member.path, node.line, f"no image belongs to “{PurePosixPath(member.path).name}”")
+            yield skipped(member.path, node.line, reason)
 
 
 def _described(view: SourceView, layout: Layout, image: str, member: Member) -> Iterator[Row]:

@@ -33,7 +33,10 @@ def read_yaml(view: SourceView, member: Member) -> dict[str, Plain]:
     make objects or a key that stands twice) and ``LimitError`` when it is larger than 256 KiB.
     """
     if member.size > MOST_BYTES:
-        raise LimitError(f"“{member.path}” is larger than {MOST_BYTES >> 10} KiB.")
+        raise LimitError(
+            f"“{member.path}” is larger than {MOST_BYTES >> 10} KiB.",
+            "Leave only the names of the classes and the folders in it.",
+        )
     text = view.text(member)
     try:
         found = parse(text)

@@ -194,8 +194,10 @@ def recognise(view: SourceView) -> Recognition | None:
         # What is wrong with the header is said, with its hint, when the set is read.
         header = Header()
     good = sum(survey.indices.values())
-    # A set on whose images nothing is has no lines; its YAML says what it is.
-    if good <= survey.bad and (survey.bad or not header.parts or header.names is None):
+    # Where its YAML says what it is, a set without a line, or with damaged ones, is YOLO all the same:
+    # taken for pictures without labels, it would lose them without a word.
+    said = header.names is not None and header.file.lower().endswith((".yaml", ".yml"))
+    if good <= survey.bad and not (said and (survey.bad or header.parts)):
         return None
     points = header.points or survey.keypoints()
     kinds = _kinds(survey, points)
@@ -261,8 +263,9 @@ def _refuse_wrong(survey: Survey, header: Header) -> None:
             "Complete the list of classes, or correct the labels; a list may also start at 0 instead of 1.",
         )
     if survey.pixels:
+        what = "1 line holds" if survey.pixels == 1 else f"{survey.pixels:,} lines hold"
         raise InputError(
-            f"{survey.pixels:,} lines hold coordinates in px ({survey.first_pixel}); YOLO's are shares of "
+            f"{what} coordinates in px ({survey.first_pixel}); YOLO's are shares of "
             "the image from 0 to 1.",
             "Divide x and width by the width of the image, y and height by its height, in all files.",
         )

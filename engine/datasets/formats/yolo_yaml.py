@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 from engine.contracts.datasets import Split
 from engine.datasets.archive import Member
-from engine.datasets.formats.base import Row, SourceView, clean_class, skipped
+from engine.datasets.formats.base import Row, SourceView, clean_class, missing_image
 from engine.datasets.formats.text_lists import class_names, lines, some
 from engine.datasets.formats.yaml_files import Plain, read_yaml
 from engine.datasets.labels import ClassHead
@@ -246,7 +246,7 @@ def _take_list(
         try:
             found[view.resolve(name)].add(split)
         except LookupError as error:
-            issues.append(skipped(path, line, f"missing image “{name[:200]}”: {error}"))
+            issues.append(missing_image(path, line, name, error))
 
 
 def _resolve(place: str, bases: Sequence[str], known: dict[str, list[str]]) -> str | None:
