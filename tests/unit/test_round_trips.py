@@ -55,7 +55,7 @@ def test_classes_of_hostile_names_survive_or_are_refused(
 
 def accepted(known: DatasetFormat, kind: LabelKind, names: Sequence[str], folder: Path) -> list[str]:
     """Return the names that a writer takes; one that it refuses must stand in the reason."""
-    _, out = make_set(folder / "made", kind, [f"{number}.png" for number in range(len(names))], names)
+    _, out = make_set(folder / "made", kind, [f"{number}.png" for number in range(2 * len(names))], names)
     try:
         with written(known, out, folder):
             return list(names)
