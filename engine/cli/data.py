@@ -10,7 +10,7 @@ import typer
 from engine.api import Lensmith, open_workspace
 from engine.cli.app import Json, NoWorker, Project, app
 from engine.cli.support import answer, ensure_worker, follow, issue_lines, say
-from engine.contracts.jobs import JobState
+from engine.contracts.jobs import JobState, Problem
 from engine.errors import InputError, NotFoundError
 
 NOT_PUBLISHED = {"format_reason", "seconds", "notes", "splits_of_set"}
@@ -73,10 +73,7 @@ def import_(
     if done.state is not JobState.SUCCEEDED:
         if as_json:
             answer(done.model_dump(mode="json"))
-        problem = done.problem
-        raise InputError(
-            problem.message if problem else "The import was stopped.", problem.hint if problem else ""
-        )
+        raise _failure(done.problem)
     report = lensmith.datasets.import_report(str(done.project))
     if report is None:
         raise NotFoundError("The import left no report.", "Run it again.")
@@ -92,6 +89,16 @@ def delete(project: Annotated[str, typer.Argument(help="Name or id of the projec
     """Delete a project."""
     open_workspace().projects.delete(project)
     say(f"Deleted {project}.")
+
+
+def _failure(problem: Problem | None) -> InputError:
+    """Say why an import did not succeed, with the option that answers its question."""
+    if problem is None:
+        return InputError("The import was stopped.")
+    if not problem.flag or problem.flag in problem.hint:
+        return InputError(problem.message, problem.hint)
+    values = f" {'|'.join(problem.choices)}" if problem.choices else ""
+    return InputError(problem.message, f"{problem.hint} The option is {problem.flag}{values}.")
 
 
 def _void(value: str) -> Literal["", "class", "ignore"]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workspace import TINY, draw_folders, settings_in, worker
+from tests.workspace import TINY, draw_folders, draw_shape, settings_in, worker
 
 IMPORT_KEYS = {
     *("project", "task", "format", "dataset_version", "images", "classes", "annotations", "read", "kept"),
@@ -71,6 +71,23 @@ def test_import_train_report_predict(home: Path, tmp_path: Path) -> None:
         assert {"label", "score"} == set(answers[0]["predictions"][0])
         rows = document(lensmith(home, "runs", "--project", "Shapes", "--json"))
         assert set(rows[0]) == {"run", "project", "task", "state", "progress", "best", "created"}
+
+
+def test_a_question_exits_with_2_and_names_the_flag_that_answers_it(home: Path, tmp_path: Path) -> None:
+    names = ["cat", "cat", "Cat", "dog", "dog", "dog"]
+    for number, _ in enumerate(names):
+        draw_shape("circle", number).save(tmp_path / f"{number}.png")
+    rows = [f"{number}.png,{name}" for number, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
+    order = ("import", str(tmp_path), "--project", "Pets")
+    with worker(settings_in(home)):
+        asked = lensmith(home, *order)
+        assert asked.returncode == 2 and asked.stdout == ""
+        assert "upper and lower case: “cat” and “Cat”" in asked.stderr and "--merge-classes" in asked.stderr
+        assert "Traceback" not in asked.stderr
+        done = lensmith(home, *order, "--merge-classes")
+    assert done.returncode == 0, done.stderr
+    assert "merged into “cat”" in done.stdout
 
 
 def test_lists_are_json(home: Path) -> None:
