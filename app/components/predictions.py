@@ -28,7 +28,7 @@ SHOWN_CLASSES: Final = 6
 SHOWN_OF_MANY: Final = 3
 MANY: Final = 4
 """From so many pictures on, each has fewer bars, so that the next one is near."""
-TYPES: Final = ["jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff", "gif"]
+TYPES: Final = ["jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff", "gif", "heic", "heif", "hif"]
 WAYS: Final = {"upload": "upload", "camera": "camera", "paste": "paste", "set": "from the set"}
 ANSWERED: Final = "try-answered"
 DRAWN: Final = "try-drawn"

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from engine.api.jobs import Jobs
 from engine.api.orders import import_payload
 from engine.api.people import local_person
+from engine.api.places import place_here
 from engine.api.projects import clean_name, find_project, make_project
 from engine.api.uploads import Uploads
 from engine.contracts.datasets import (
@@ -33,7 +34,6 @@ from engine.contracts.jobs import JobInfo
 from engine.datasets import edits, queries
 from engine.datasets.thumbnails import ensure_thumbnail
 from engine.errors import ConflictError, InputError, NotFoundError
-from engine.settings import allowed_folder
 from engine.storage.blobs import BlobStore
 from engine.storage.database import Database, new_id
 from engine.storage.tables import FileRow, ImageRow, Project
@@ -143,7 +143,7 @@ class Datasets:
         self, source: Path | None, uploads: Sequence[str], key: str | None, any_folder: bool
     ) -> tuple[Path, str, bool]:
         if source is not None:
-            return *self._place(source, any_folder), False
+            return *place_here(source, self.database.settings, any_folder), False
         if not uploads:
             raise InputError("There is nothing to import.", "Choose a ZIP, a folder or pictures.")
         infos = [self.uploads.get(upload) for upload in uploads]
@@ -156,28 +156,6 @@ class Datasets:
         if len(infos) == 1:
             return self._named_upload(infos[0]), infos[0].name, True
         return self._staged_list(infos, key), f"{len(infos)} pictures", True
-
-    def _place(self, source: Path, any_folder: bool) -> tuple[Path, str]:
-        """Return what ``source`` leads to, its links followed, and the name that it has here.
-
-        What may be read is looked at before whether it is there: who may not read it does not learn that.
-        """
-        try:
-            named = source.expanduser().absolute()
-            path = named.resolve()
-        except (OSError, RuntimeError, ValueError) as error:  # a ring of links, no such home, a zero byte
-            raise InputError(f"“{source}” is no path of this machine.", "Check the path.") from error
-        if not any_folder and not allowed_folder(path, self.database.settings):
-            raise InputError(f"Nothing may be imported from “{source}” here.", self._allowed())
-        if not path.exists():
-            raise InputError(f"There is no file or folder “{source}”.", "Check the path.")
-        return path, named.name
-
-    def _allowed(self) -> str:
-        folders = self.database.settings.import_folders
-        if not folders:
-            return "Upload the pictures instead, or name the folder in LENSMITH_IMPORT_FOLDERS."
-        return f"Choose something in {', '.join(map(str, folders))}, or upload the pictures instead."
 
     def _named_upload(self, info: UploadInfo) -> Path:
         """Write a one-file list, which carries the name that the person's file had."""

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine.api.jobs import Jobs
+from engine.api.places import place_here
 from engine.api.uploads import Uploads
 from engine.contracts.files import ServedFile
 from engine.contracts.jobs import ENDED, JobInfo
@@ -105,10 +106,12 @@ class Weights:
         *,
         upload: str | None = None,
         key: str | None = None,
+        any_folder: bool = False,
         **choices: Unpack[ImportSettings],
     ) -> JobInfo:
         """Take in a weights file, or a folder or ZIP with one and its ``config.json``.
 
+        ``any_folder``: whoever asks may read all of this machine, as on its command line.
         Raises ``InputError`` when there is nothing to take, ``WeightsError`` for a kind that is not opened.
         """
         model_args = choices.get("model_args", {})
@@ -116,18 +119,15 @@ class Weights:
             raise InputError("“model_args” holds names with values.", 'Write it like {"pad_type": "same"}.')
         check_model_args(model_args)
         _check_scale(choices)
-        path, name = self._source(source, upload)
+        path, name = self._source(source, upload, any_folder)
         if not (path.is_dir() or Path(name).suffix.lower() == ".zip" or upload):
             check_file(self.database.settings, path)
         payload = {"source": str(path), "name": name, "staged": upload is not None, **choices}
         return self.jobs.enqueue("import-weights", payload, key=key)
 
-    def _source(self, source: Path | None, upload: str | None) -> tuple[Path, str]:
+    def _source(self, source: Path | None, upload: str | None, any_folder: bool) -> tuple[Path, str]:
         if source is not None:
-            path = source.expanduser().absolute()
-            if not path.exists():
-                raise InputError(f"There is no file or folder “{source}”.", "Check the path.")
-            return path, path.name
+            return place_here(source, self.database.settings, any_folder)
         if upload is None:
             raise InputError("There is nothing to import.", "Choose a weights file.")
         info = self.uploads.get(upload)

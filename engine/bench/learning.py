@@ -115,7 +115,7 @@ def sample_quick(settings: Settings) -> dict[str, Any]:
 
 
 def _imported(lensmith: Lensmith, folder: Path) -> str:
-    job = lensmith.jobs.wait(lensmith.datasets.start_import(folder, name="bench").id, 600)
+    job = lensmith.jobs.wait(lensmith.datasets.start_import(folder, name="bench", any_folder=True).id, 600)
     if job.state is not JobState.SUCCEEDED or job.project is None:
         raise RunError("The import of the benchmark did not succeed.")
     return job.project

@@ -68,7 +68,7 @@ def import_(
     if unknown:
         known = ", ".join(ImportSettings.__annotations__)
         raise InputError(f"“{', '.join(sorted(unknown))}” cannot be set.", f"Known: {known}.")
-    started = lensmith.weights.start_import(source, **choices)
+    started = lensmith.weights.start_import(source, any_folder=True, **choices)
     if no_worker:
         _queued(started, as_json=as_json)
         return
