@@ -32,9 +32,11 @@ def decode(rle: Rle) -> NDArray[np.bool_]:
     return np.repeat(inside, runs).reshape(rle.width, rle.height).T
 
 
-def check(rle: Rle) -> None:
-    """Raise ``ValueError`` unless the runs are well spelt and sum to height times width."""
-    _check_sum(run_lengths(rle.counts), rle)
+def check(rle: Rle) -> int:
+    """Count the pixels inside; raises ``ValueError`` unless the runs sum to height times width."""
+    runs = run_lengths(rle.counts)
+    _check_sum(runs, rle)
+    return int(runs[1::2].sum())
 
 
 def _check_sum(runs: NDArray[np.int64], rle: Rle) -> None:

@@ -19,6 +19,7 @@ from engine.datasets.labels import Box, ImageLabels, Label, Point, Polygons, Rle
 TOLERANCE = 0.01
 """Share of the picture's side by which a label may reach beyond it without a warning."""
 EXACT = 0.01  # px; less is the rounding of a text
+ROUNDING = 1e-9  # of a share that is calculated
 SAME_SCALE = 0.01  # relative difference of two scales that count as one
 SIDEWAYS = 5  # EXIF orientations from here on swap width and height
 
@@ -176,7 +177,7 @@ def _box(box: Box, frame: _Frame, picture: Picture, swap: bool, repairs: list[st
 
 
 def _polygons(mask: Polygons, frame: _Frame, picture: Picture, repairs: list[str]) -> Polygons | None:
-    rings, beyond, dropped = [], 0.0, 0
+    rings, beyond, dropped, outside = [], 0.0, 0, 0
     limits = np.array([picture.width, picture.height], dtype=np.float64)
     for ring in mask.rings:
         if len(ring) < 6 or len(ring) % 2:
@@ -186,6 +187,9 @@ def _polygons(mask: Polygons, frame: _Frame, picture: Picture, repairs: list[str
         # A large set shares the outlines that need no change between what was read and what is kept.
         same = frame.plain
         low, high = corners.min(axis=0), corners.max(axis=0)
+        if (high <= 0).any() or (low >= limits).any():
+            outside += 1
+            continue
         if (low < 0).any() or (high > limits).any():
             beyond = max(beyond, float((-low / limits).max()), float((high / limits - 1).max()))
             corners = np.clip(corners, 0.0, limits)
@@ -198,6 +202,9 @@ def _polygons(mask: Polygons, frame: _Frame, picture: Picture, repairs: list[str
     if dropped:
         word = "an outline" if dropped == 1 else f"{dropped} outlines"
         repairs.append(f"{word} with fewer than three points, an odd count or no area left out")
+    if outside:
+        word = "an outline" if outside == 1 else f"{outside} outlines"
+        repairs.append(f"{word} outside the image left out")
     if beyond * max(picture.width, picture.height) > EXACT:
         repairs.append(_beyond("outline", beyond))
     if len(rings) == len(mask.rings) and all(map(operator.is_, rings, mask.rings)):
@@ -208,7 +215,8 @@ def _polygons(mask: Polygons, frame: _Frame, picture: Picture, repairs: list[str
 def _runs(mask: Rle, frame: _Frame, picture: Picture, repairs: list[str]) -> Rle | None:
     """Check run lengths before anything is allocated for them; turn or scale them with the picture."""
     try:
-        masks.check(mask)
+        if not masks.check(mask):
+            raise ValueError("it is empty")
     except ValueError as error:
         repairs.append(f"its mask cannot be used: {error}")
         return None
@@ -224,9 +232,13 @@ def _runs(mask: Rle, frame: _Frame, picture: Picture, repairs: list[str]) -> Rle
         return None
     rows = np.minimum((np.arange(wanted[0]) + 0.5) / down, mask.height - 1).astype(int)
     columns = np.minimum((np.arange(wanted[1]) + 0.5) / across, mask.width - 1).astype(int)
+    resized = pixels[np.ix_(rows, columns)]
+    if not resized.any():
+        repairs.append("nothing is left of its mask after resizing")
+        return None
     if not frame.repair:
         repairs.append(f"its mask was resized from {mask.width} x {mask.height} px, nearest pixel")
-    return masks.encode(pixels[np.ix_(rows, columns)])
+    return masks.encode(resized)
 
 
 def _turned(
@@ -245,7 +257,7 @@ def _turned(
 def _points(
     points: tuple[Point, ...], frame: _Frame, picture: Picture, repairs: list[str]
 ) -> tuple[Point, ...]:
-    placed, lost = [], 0
+    placed, lost, moved = [], 0, 0
     for x, y, seen in points:
         if not seen:
             placed.append((0.0, 0.0, 0))
@@ -253,14 +265,19 @@ def _points(
         across, down = _moved(x, y, frame)
         outside = max(-across / picture.width, across / picture.width - 1, -down / picture.height,
                       down / picture.height - 1)  # fmt: skip
-        if outside > TOLERANCE:
+        if outside > TOLERANCE + ROUNDING:
             lost += 1
             placed.append((0.0, 0.0, 0))
-        else:
-            placed.append((across, down, seen))
+            continue
+        moved += outside * max(picture.width, picture.height) > EXACT
+        inside = (min(max(across, 0.0), float(picture.width)), min(max(down, 0.0), float(picture.height)))
+        placed.append((*inside, seen))
     if lost:
         word = "a point lies" if lost == 1 else f"{lost} points lie"
         repairs.append(f"{word} outside the image; counted as not labelled")
+    if moved:
+        word = "a point was" if moved == 1 else f"{moved} points were"
+        repairs.append(f"{word} just beyond the image and moved to its border")
     return tuple(placed)
 
 
@@ -279,7 +296,7 @@ def _moved_all(
 
 
 def _beyond(what: str, share: float) -> str:
-    warning = "" if share <= TOLERANCE else ", more than the rounding of a tool"
+    warning = "" if share <= TOLERANCE + ROUNDING else ", more than the rounding of a tool"
     return f"the {what} reached {share:.1%} beyond the image and was cut{warning}"
 
 
