@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.integration.bad_input_cases.case import Case, coco_text, listed, picture, put, thing
@@ -14,7 +15,7 @@ TABLE = "path,label\n"
 FOUR = [(home, name) for home in ("one", "two") for name in "ab"]
 
 
-def pack(folder: Path, inside: str, files: dict[str, str | bytes]) -> None:
+def pack(folder: Path, inside: str, files: Mapping[str, str | bytes]) -> None:
     with zipfile.ZipFile(folder / "set.zip", "w") as archive:
         for name, content in files.items():
             info = zipfile.ZipInfo("x", (2024, 1, 1, 0, 0, 0))
@@ -87,6 +88,12 @@ def repacked(folder: Path) -> None:
     )
 
 
+def repacked_coco(folder: Path) -> None:
+    text = coco_text([thing(1), thing(2, image=2, category=2)])
+    files = {"annotations/instances.json": text, "images/a.png": picture(1), "images/b.png": picture(2)}
+    pack(folder, "download (1)/set/", files)
+
+
 def litter(folder: Path) -> None:
     files: dict[str, str | bytes] = {
         f"{name}/{at}.png": picture(at + 5 * (name == "dog")) for name in ("cat", "dog") for at in (1, 2)
@@ -129,6 +136,7 @@ CASES = (
     Case("name_with_backslashes", SLASHES, backslashes),
     Case("name_with_backslashes_table", SLASHES, backslashes_table, "classification"),
     Case("root_folders", "Extra root folder, re-zipped set", repacked),
+    Case("root_folders_coco", "Extra root folder, re-zipped set", repacked_coco),
     Case("litter", "`__MACOSX`, `.DS_Store`, `Thumbs.db`", litter, "classification"),
     Case("name_with_accents", "Unicode names, NFC and NFD", accents, "classification"),
     Case("table_byte_order_mark", "Byte-order mark", marked_table, "classification"),

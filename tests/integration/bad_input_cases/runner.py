@@ -41,7 +41,7 @@ class House:
         """Import the set of a case, and once more with each answer to its question."""
         folder.mkdir(parents=True)
         case.build(folder)
-        found = {"row": case.row, "import": self.answer(case, folder, {})}
+        found: Answer = {"row": case.row, "import": self.answer(case, folder, {})}
         if case.answers:
             found["answered"] = [
                 {"with": dict(one), **self.answer(case, folder, one)} for one in case.answers
@@ -100,11 +100,10 @@ class House:
         with self.space.db.read() as session:
             names = {info.id: info.name for info in queries.classes(session, project)}
             items = queries.images(session, project, None, 0, 100).items
-        return {
-            **plain,
-            "issues": [*map(_issue, report.issues)],
-            "stored": {item.path: _item(item, names) for item in items},
-        }
+            columns = select(ImageRow.path, ImageRow.group_key).where(ImageRow.project_id == project)
+            groups = {path: f" (group {group})" for path, group in session.execute(columns) if group}
+        stored = {item.path: f"{_item(item, names)}{groups.get(item.path, '')}" for item in items}
+        return {**plain, "issues": [*map(_issue, report.issues)], "stored": stored}
 
 
 def _refusal(error: LensmithError) -> Answer:
