@@ -70,9 +70,7 @@ def _settled(
     if not any(row.masks for row in rows):
         return rows
     extents = {
-        path: Extent(one.width, one.height, one.orientation)
-        for path, one in taken.items()
-        if not one.error
+        path: Extent(one.width, one.height, one.orientation) for path, one in taken.items() if not one.error
     }
     settled = settle(rows, pictures, extents, understood.reading.mask_values, order.void)
     understood.notes.extend(settled.notes)

@@ -265,8 +265,7 @@ def _refuse_wrong(survey: Survey, header: Header) -> None:
     if survey.pixels:
         what = "1 line holds" if survey.pixels == 1 else f"{survey.pixels:,} lines hold"
         raise InputError(
-            f"{what} coordinates in px ({survey.first_pixel}); YOLO's are shares of "
-            "the image from 0 to 1.",
+            f"{what} coordinates in px ({survey.first_pixel}); YOLO's are shares of the image from 0 to 1.",
             "Divide x and width by the width of the image, y and height by its height, in all files.",
         )
 
