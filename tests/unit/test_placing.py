@@ -120,7 +120,7 @@ def test_a_square_picture_that_lies_on_its_side_is_taken_as_upright() -> None:
 
 def test_sides_that_are_exchanged_are_said() -> None:
     found = kept(boxed(120, 10, 190, 90), size=(100, 200))
-    assert found.box == (120, 10, 190, 90)
+    assert found.box == (120.0, 10.0, 190.0, 90.0)
     assert found.repairs == ("width and height of the image are exchanged in the set",)
 
 
@@ -131,7 +131,7 @@ def test_labels_of_another_size_are_skipped_or_rescaled() -> None:
     reason = placed(label, size=(100, 50))
     assert reason == "the set gives 100 x 50 px for the image, which has 200 x 100"
     found = kept(label, size=(100, 50), rescale=True)
-    assert found.box == (20, 10, 80, 40) and found.points == ((24.0, 12.0, 2),)
+    assert found.box == (20.0, 10.0, 80.0, 40.0) and found.points == ((24.0, 12.0, 2),)
     assert isinstance(found.mask, Polygons) and list(found.mask.rings[0]) == [20, 10, 80, 10, 80, 40]
     assert found.repairs == ("rescaled from 100 x 50 px",)
 
@@ -203,7 +203,7 @@ def test_corners_are_exchanged_only_when_a_person_says_so() -> None:
     assert inverted(label) and not inverted(boxed(1, 1, 1, 1)) and not inverted(Label("x"))
     assert isinstance(placed(label), str)
     found = kept(label, swap_boxes=True)
-    assert found.box == (10, 20, 40, 30) and found.repairs == ("corners exchanged",)
+    assert found.box == (10.0, 20.0, 40.0, 30.0) and found.repairs == ("corners exchanged",)
     assert kept(boxed(1, 2, 3, 4), swap_boxes=True).repairs == ()
     assert "no area" in str(placed(boxed(9, 5, 9, 1), swap_boxes=True))
 
@@ -252,7 +252,7 @@ def test_outlines_are_cut_and_what_is_none_is_left_out(
 def test_without_an_outline_the_box_stays() -> None:
     label = Label("cat", (1, 1, 9, 9), Polygons.of([[1, 1, 2, 2]]))
     found = kept(label)
-    assert found.mask is None and found.box == (1, 1, 9, 9) and len(found.repairs) == 1
+    assert found.mask is None and found.box == (1.0, 1.0, 9.0, 9.0) and len(found.repairs) == 1
     assert "fewer than three points" in str(placed(replace(label, box=None)))
     assert "an outline outside" in str(
         placed(Label("cat", mask=Polygons.of([[300, 300, 310, 300, 310, 310]])))
@@ -271,7 +271,7 @@ def test_without_an_outline_the_box_stays() -> None:
 )
 def test_a_mask_that_cannot_be_used_leaves_the_box(mask: Rle, reason: str) -> None:
     found = kept(Label("cat", (1, 1, 9, 9), mask))
-    assert found.mask is None and found.box == (1, 1, 9, 9) and reason in found.repairs[0]
+    assert found.mask is None and found.box == (1.0, 1.0, 9.0, 9.0) and reason in found.repairs[0]
     assert reason in str(placed(Label("cat", mask=mask)))
 
 
