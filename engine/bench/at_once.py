@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from engine.api import Lensmith
 from engine.contracts.jobs import Checkpoint, JobInfo, Work
-from engine.errors import LensmithError
+from engine.errors import LensmithError, QuestionError
 from engine.jobs.kinds import kind_named
 from engine.settings import Settings
 from engine.storage.database import Database
@@ -65,11 +65,15 @@ class WorkHere:
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a job: its result, or why it has none; ``seconds`` without any start of a process."""
+    """What became of a job: its result, or why it has none, and the option that would answer it.
+
+    ``seconds`` without any start of a child.
+    """
 
     project: str
     result: dict[str, Any] | None
     problem: str = ""
+    flag: str = ""
     seconds: float = 0.0
 
 
@@ -85,6 +89,8 @@ def run_here(lensmith: Lensmith, job: JobInfo) -> Done:
     try:
         module, name = kind_named(job.kind).handler.split(":")
         result = getattr(importlib.import_module(module), name)(work)
+    except QuestionError as error:
+        return Done(str(job.project), None, f"{error.message} {error.hint}".strip(), error.flag)
     except LensmithError as error:
         return Done(str(job.project), None, f"{error.message} {error.hint}".strip())
     except BROKEN as error:

@@ -154,24 +154,27 @@ def _where(label: Label) -> str:
 
 def _same(one: Label, other: Label, rules: Rules) -> bool:
     """Whether two labels say the same, as far as the format promises it."""
-    if one.name != other.name or ("ignored" in rules.keeps and one.ignored != other.ignored):
+    void = "ignored" in rules.keeps and one.ignored and other.ignored  # of which class is not promised
+    if (one.name != other.name and not void) or ("ignored" in rules.keeps and one.ignored != other.ignored):
         return False
     if "attributes" in rules.keeps and dict(one.attributes) != dict(other.attributes):
         return False
-    if rules.boxes and not _same_box(one.box, other.box):
+    # A box that a format has to draw around points is nothing lost.
+    if rules.boxes and one.box is not None and not _same_box(one.box, other.box):
         return False
     if rules.kind == "points":
         return _same_points(one.points or (), other.points or (), rules)
     return rules.kind not in ("masks", "regions") or _same_mask(one, other, rules)
 
 
-def _same_box(one: Box | None, other: Box | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return all(abs(a - b) <= TOLERANCE for a, b in zip(one, other, strict=True))
+def _same_box(one: Box, other: Box | None) -> bool:
+    return other is not None and all(abs(a - b) <= TOLERANCE for a, b in zip(one, other, strict=True))
 
 
 def _same_points(one: Sequence[Point], other: Sequence[Point], rules: Rules) -> bool:
+    if "skeleton" not in rules.keeps:
+        # Without names, a point that is labelled nowhere leaves no trace; the others keep their order.
+        one, other = ([point for point in points if point[2]] for points in (one, other))
     if len(one) != len(other):
         return False
     for (x, y, seen), (u, v, seen_again) in zip(one, other, strict=True):

@@ -23,6 +23,7 @@ class RealSet:
     ``task``: what it should be taken as. ``asked``: the task must be named, since the set serves others
     as well. ``schema`` answers the question which of several label files. ``objects``: labels by class;
     ``splits``: None where the set has none. ``skipped``: labels that cannot be used and are reported.
+    ``refused``: part of the sentence with which a set must be refused that contradicts itself.
     """
 
     name: str
@@ -34,6 +35,7 @@ class RealSet:
     skipped: int = 0
     asked: bool = False
     schema: str = ""
+    refused: str = ""
     prepare: Prepare = field(default=lambda folder, _: folder)
 
 
@@ -60,7 +62,13 @@ POSE: Final = "mmpose_mini/tests/data"
 
 
 def pose(
-    folder: str, images: int, objects: Mapping[str, int], *, schema: str = "", skipped: int = 0
+    folder: str,
+    images: int,
+    objects: Mapping[str, int],
+    *,
+    schema: str = "",
+    skipped: int = 0,
+    refused: str = "",
 ) -> RealSet:
     """Give one of mmpose's sets of samples; people without a labelled point are reported."""
     name = f"mmpose_mini/{folder}" + (f"/{schema}" if schema else "")
@@ -72,6 +80,7 @@ def pose(
         "counted",
         schema=schema,
         skipped=skipped,
+        refused=refused,
         prepare=at(POSE, folder),
     )
 
@@ -171,7 +180,8 @@ POINTS: Final = (
     pose("atrw", 2, {"tiger": 2}),
     pose("coco", 4, {"person": 12}, schema="test_coco.json", skipped=2),
     pose("coco", 4, {"person": 12}, schema="test_coco_wholebody.json", skipped=2),
-    pose("coco", 4, {"person": 12}, schema="test_keypoint_partition_metric.json", skipped=2),
+    # 17 names for 133 points: what the points mean stands nowhere.
+    pose("coco", 4, {}, schema="test_keypoint_partition_metric.json", refused="14 of 14 labels"),
     pose("cofw", 2, {"face": 2}),
     pose("crowdpose", 2, {"person": 4}, skipped=1),
     pose("deepfasion2", 2, {"long_sleeved_dress": 2}),

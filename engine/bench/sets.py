@@ -11,20 +11,22 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from engine.api import Lensmith
-from engine.bench.at_once import run_here
+from engine.bench.at_once import Done, run_here
 from engine.bench.box_runs import data_folder
 from engine.bench.measure import row
 from engine.bench.set_compare import Held, Rules, differences, hold
 from engine.bench.set_figures import LARGE, SETS, RealSet
 from engine.bench.workspace import quiet_workspace
-from engine.contracts.datasets import DatasetSummary, ImportReport
+from engine.contracts.datasets import DatasetSummary, ImportChoices, ImportReport
 from engine.datasets.formats.registry import get_format
 from engine.errors import InputError
 from engine.settings import Settings
 from engine.tasks.registry import get_task
+
+ACCEPT: Final = "--accept-skips"
 
 
 def real_sets(settings: Settings) -> list[dict[str, Any]]:
@@ -50,14 +52,24 @@ def measure_set(settings: Settings, folder: Path, one: RealSet) -> dict[str, Any
         source = one.prepare(folder, scratch / "source")
         if not source.exists():
             raise InputError(f"“{one.name}” is not below the folder of sets.")
-        task = one.task if one.asked else None
-        job = lensmith.datasets.start_import(source, name="set", task=task, schema=one.schema)
-        done = run_here(lensmith, job)
+        done, asked = _taken_in(lensmith, source, one)
         report = lensmith.datasets.import_report(done.project)
         if report is None:
-            return _row(one, None, [done.problem], {})
+            return _refused_row(one, done.problem)
         wrong = figure_differences(one, report, lensmith.datasets.summary(done.project))
-        return _row(one, report, wrong, round_trips(lensmith, done.project, report.task, scratch))
+        trips = round_trips(lensmith, done.project, report.task, scratch)
+        return _row(one, report, wrong, trips, asked)
+
+
+def _taken_in(lensmith: Lensmith, source: Path, one: RealSet) -> tuple[Done, str]:
+    """Import a set; whether labels that are skipped may be skipped is answered with yes, and said."""
+    choices: ImportChoices = {"task": one.task if one.asked else None, "schema": one.schema}
+    accepting: ImportChoices = {**choices, "accept_skips": True}
+    done = run_here(lensmith, lensmith.datasets.start_import(source, name="set", **choices))
+    if done.flag != ACCEPT or one.refused:
+        return done, ""
+    again = lensmith.datasets.start_import(source, project=done.project, name="set", **accepting)
+    return run_here(lensmith, again), done.problem
 
 
 def round_trips(lensmith: Lensmith, project: str, task: str, scratch: Path) -> dict[str, list[str]]:
@@ -81,7 +93,7 @@ def _round_trip(
     if again.problem:
         return [f"not read: {again.problem}"]
     kind = get_task(task).label_kind
-    rules = Rules(kind, get_format(format, kind).keeps)
+    rules = Rules(kind, get_format(format, kind).keeps_of(kind))
     wrong = differences(first, hold(lensmith, again.project), rules)
     report = lensmith.datasets.import_report(again.project)
     if report is not None and wrong and report.format != format:
@@ -101,8 +113,10 @@ def figure_differences(one: RealSet, report: ImportReport, summary: DatasetSumma
         objects = {"": sum(objects.values())}
     if one.objects and objects != one.objects:
         wrong.append(f"{objects} instead of {dict(one.objects)}")
-    splits = {name: count for name, count in summary.splits.items() if count}
-    if one.splits is not None and splits != {name: count for name, count in one.splits.items() if count}:
+    splits = dict(summary.splits)
+    if one.splits and not one.splits["val"]:  # it is drawn from the training images then
+        splits |= {"train": splits["train"] + splits["val"], "val": 0}
+    if one.splits and splits != one.splits:
         wrong.append(f"splits {splits} instead of {dict(one.splits)}")
     if report.skipped != one.skipped:
         wrong.append(f"{report.skipped} rows skipped instead of {one.skipped}")
@@ -111,17 +125,31 @@ def figure_differences(one: RealSet, report: ImportReport, summary: DatasetSumma
     return wrong
 
 
+def _refused_row(one: RealSet, problem: str) -> dict[str, Any]:
+    right = bool(one.refused) and one.refused in problem
+    said = f"refused{', as it should be' if right else ''}: {problem}"
+    found = row(f"sets: {one.name}", "formats, as it was", float(right), 1.0, "share", said)
+    return found | {"set": one.name, "wrong": [] if right else [problem], "same": [], "differ": {}}
+
+
 def _row(
-    one: RealSet, report: ImportReport | None, wrong: list[str], trips: dict[str, list[str]]
+    one: RealSet, report: ImportReport, wrong: list[str], trips: dict[str, list[str]], asked: str
 ) -> dict[str, Any]:
     """Give the row of a set; ``ratio`` is the share of formats in which it came back as it was."""
+    wrong = [*wrong, "it was not refused"] if one.refused else wrong
     same = [name for name, found in trips.items() if not found]
     differ = {name: found for name, found in trips.items() if found}
-    found: dict[str, Any] = {"set": one.name, "wrong": wrong, "same": same, "differ": differ}
-    said = "; ".join(wrong) or f"as known ({one.source})"
-    if report is None:
-        return row(f"sets: {one.name}", "formats, as it was", 0.0, 1.0, "share", said) | found
-    found |= {
+    note = (
+        f"{report.task} as {report.format}, {report.images:,} images, {report.annotations:,} labels, "
+        f"kept {report.kept:,} + repaired {report.repaired:,} + skipped {report.skipped:,}, "
+        f"{report.seconds:.1f} s; {'; '.join(wrong) or f'as known ({one.source})'}; "
+        f"{len(same)} of {len(trips)} formats"
+    )
+    note += "".join(f"; {name}: {reasons[0]}" for name, reasons in differ.items())
+    note += f"; asked: {asked}" if asked else ""
+    share = len(same) / len(trips) if trips and not one.refused else 0.0
+    return row(f"sets: {one.name}", "formats, as it was", share, 1.0, "share", note) | {
+        "set": one.name,
         "task": report.task,
         "format": report.format,
         "images": report.images,
@@ -130,12 +158,8 @@ def _row(
         "repaired": report.repaired,
         "skipped": report.skipped,
         "seconds": round(report.seconds, 2),
+        "asked": asked,
+        "wrong": wrong,
+        "same": same,
+        "differ": differ,
     }
-    note = (
-        f"{report.task} as {report.format}, {report.images:,} images, {report.annotations:,} labels, "
-        f"kept {report.kept:,} + repaired {report.repaired:,} + skipped {report.skipped:,}, "
-        f"{report.seconds:.1f} s; {said}; {len(same)} of {len(trips)} formats"
-    )
-    note += "".join(f"; {name}: {reasons[0]}" for name, reasons in differ.items())
-    share = len(same) / len(trips) if trips else 0.0
-    return row(f"sets: {one.name}", "formats, as it was", share, 1.0, "share", note) | found
