@@ -129,7 +129,7 @@ def understand(
     rows = _merge_classes(rows, known.names, order.merge_classes)
     _refuse_too_few(rows, reading, known.names, found, order, kind)
     task = order.task or order.tasks[kind]
-    notes = [*reading.notes, *notes]
+    notes = [*reading.notes, *found.beside, *notes]
     return Understood(source, found, kind, task, reading, rows, account, list(reading.classes), notes)
 
 

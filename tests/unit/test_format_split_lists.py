@@ -215,9 +215,8 @@ def test_missing_images_are_skipped_with_their_line(tmp_path: Path) -> None:
 
 def test_the_same_name_in_two_folders_needs_its_path(tmp_path: Path) -> None:
     files = {"list.txt": "a.jpg cat\nx/a.jpg dog\n", "x/a.jpg": "", "y/a.jpg": ""}
-    images, issues = taken(split_lists.read(view_of(tmp_path, files), CLASS))
-    assert images["x/a.jpg"].names == ("dog",) and not images["y/a.jpg"].labels
-    assert "2 images of this name" in issues[0].reason
+    with pytest.raises(InputError, match=r"x/a\.jpg.*y/a\.jpg"):
+        split_lists.read(view_of(tmp_path, files), CLASS)
 
 
 def test_contradictions_and_doubles(tmp_path: Path) -> None:

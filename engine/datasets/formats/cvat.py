@@ -24,6 +24,7 @@ from engine.datasets.formats.base import (
     Row,
     SourceView,
     clean_class,
+    missing_image,
     skipped,
     split_of,
 )
@@ -191,7 +192,7 @@ class _Rows:
             path = self.find(name, subset)
         except LookupError as error:
             for node in shapes or [part]:
-                yield skipped(member.path, node.line, f"missing image “{name}”: {error}")
+                yield missing_image(member.path, node.line, name, error)
             return
         self.take(path, f"“{member.path}”, line {part.line}")
         size = size_of(part.attributes.get("width"), part.attributes.get("height"))

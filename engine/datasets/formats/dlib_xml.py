@@ -18,6 +18,7 @@ from typing import TextIO
 from engine.contracts.datasets import LabelKind, Split
 from engine.datasets.archive import Member
 from engine.datasets.formats.base import (
+    AmbiguousNameError,
     DatasetFormat,
     ExportSet,
     Reading,
@@ -149,6 +150,8 @@ class _Rows:
         for wanted in (f"{folder}/{name}", name):
             try:
                 return self.view.resolve(wanted), ""
+            except AmbiguousNameError as error:
+                raise error.refusal(member.path) from error
             except LookupError as error:
                 reason = str(error)
         return "", f"missing image “{name}”: {reason}"

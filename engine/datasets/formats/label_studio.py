@@ -18,6 +18,7 @@ from engine.contracts.datasets import LabelKind
 from engine.datasets.archive import IMAGE_SUFFIXES, Member
 from engine.datasets.formats.base import (
     SMALL_FILE_BYTES,
+    AmbiguousNameError,
     DatasetFormat,
     Reading,
     ReadOptions,
@@ -129,6 +130,8 @@ def _rows(view: SourceView, files: list[Member], tags: bool, heads: dict[str, Cl
             found = Regions(results).labels(tags, heads)
             try:
                 path = find_image(view, task)
+            except AmbiguousNameError as error:
+                raise error.refusal(member.path) from error
             except LookupError as error:
                 for _ in [*found.labels, *found.faults] or [None]:
                     yield skipped(member.path, None, f"{where}: missing image {error}")
@@ -168,7 +171,9 @@ def _row(
 
 
 def find_image(view: SourceView, task: dict[str, Any]) -> str:
-    """Return the path of the image that a task is about; raises ``LookupError`` with name and reason.
+    """Return the path of the image that a task is about.
+
+    Raises ``LookupError`` with name and reason, ``AmbiguousNameError`` when several could be meant.
 
     Nothing is fetched. Tried in turn: the name as it stands, the name behind ``?d=`` (local files), the
     file's name alone, and that without the sign that Label Studio puts before uploads; each must be unique.
@@ -177,12 +182,12 @@ def find_image(view: SourceView, task: dict[str, Any]) -> str:
     if "://" in name:
         raise LookupError(f"“{name}”: it is an address, and nothing is fetched")
     behind = name.rpartition("?d=")[2]
-    reason = "it has no name"
+    reason: Exception | str = "it has no name"
     for wanted in dict.fromkeys([name, behind, unquote(name), unquote(behind)]):
         try:
             return view.resolve(wanted)
         except LookupError as error:
-            reason = str(error)
+            reason = error
     last = PurePosixPath(unquote(behind).replace("\\", "/")).name
     uploaded = "file_upload" in task or "upload/" in name.replace("\\", "/")
     plain = (UPLOAD_PREFIX if uploaded else PREFIX).sub("", last)
@@ -190,7 +195,9 @@ def find_image(view: SourceView, task: dict[str, Any]) -> str:
         try:
             return view.resolve(wanted)
         except LookupError as error:
-            reason = str(error)
+            reason = error
+    if isinstance(reason, AmbiguousNameError):
+        raise reason
     raise LookupError(f"“{name}”: {reason}")
 
 

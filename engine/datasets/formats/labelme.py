@@ -21,6 +21,7 @@ import numpy as np
 from engine.contracts.datasets import LabelKind
 from engine.datasets.archive import Member
 from engine.datasets.formats.base import (
+    AmbiguousNameError,
     DatasetFormat,
     LabelIssue,
     Reading,
@@ -152,6 +153,8 @@ def _rows(
         shapes = items(content.get("shapes"))
         try:
             path = _image_of(view, member, words(content.get("imagePath")))
+        except AmbiguousNameError as error:
+            raise error.refusal(member.path) from error
         except LookupError as error:
             reason = f"missing image “{words(content.get('imagePath'))}”: {error}"
             for _ in shapes or [None]:

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 from engine.datasets.archive import Member
 from engine.datasets.formats.base import (
     SMALL_FILE_BYTES,
+    AmbiguousNameError,
     DatasetFormat,
     ExportSet,
     Reading,
@@ -114,6 +115,8 @@ def _rows(view: SourceView, lists: list[tuple[Member, list[dict[str, Any]]]], co
             try:
                 path = _image(view, name)
                 labels = (_label(entry, member.path, count),) if items(entry.get("joints")) else ()
+            except AmbiguousNameError as error:
+                raise error.refusal(member.path) from error
             except LookupError as error:
                 yield skipped(member.path, None, f"entry {place}: missing image “{name}”: {error}")
                 continue

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from engine.datasets.archive import Member
-from engine.datasets.formats.base import LabelIssue, Row, SourceView, clean_class, skipped
+from engine.datasets.formats.base import LabelIssue, Row, SourceView, clean_class, missing_image, skipped
 from engine.datasets.formats.mask_folders import IMAGE_WORDS
 from engine.datasets.formats.text_lists import FolderSplits, class_names, first_lines
 from engine.datasets.labels import ClassHead, ImageLabels, Label, MaskFile
@@ -129,7 +129,7 @@ def _take(
     try:
         path = _resolved(view, member, image)
     except LookupError as error:
-        return skipped(member.path, line, f"missing image “{image}”: {error}")
+        return missing_image(member.path, line, image, error)
     entry = found.setdefault(path, _Found())
     if not mask.strip():
         entry.negative = True

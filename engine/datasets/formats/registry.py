@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.contracts.datasets import FormatGuess, LabelKind
 from engine.datasets.archive import Source
@@ -58,11 +58,15 @@ FORMATS: tuple[DatasetFormat, ...] = (
 
 @dataclass(frozen=True)
 class Found:
-    """A format that a source could be, why, and the view that has looked into it already."""
+    """A format that a source could be, why, and the view that has looked into it already.
+
+    ``beside`` says what else is in the source that cannot be used.
+    """
 
     format: DatasetFormat
     recognition: Recognition
     view: SourceView
+    beside: tuple[str, ...] = ()
 
     def guess(self) -> FormatGuess:
         """Give it as a record for screens."""
@@ -107,16 +111,26 @@ def recognise(source: Source, labels: LabelKind | None = None) -> list[Found]:
     """Say which formats the source could be, the most explicit first.
 
     With ``labels``, only those that seem to hold this kind or one that it can be made from, or pictures
-    without any label.
+    without any label. Raises ``InputError`` when the only labels that there are cannot be used.
     """
-    found = []
+    found, refusals = [], list[InputError]()
     for known in FORMATS:
         view = SourceView(source)
-        recognition = known.recognise(view)
+        try:
+            recognition = known.recognise(view)
+        except InputError as error:
+            refusals.append(error)
+            continue
         if recognition is None or (labels and not _serves(known, recognition, labels)):
             continue
         found.append(Found(known, recognition, view))
     explicit = [one for one in found if one.format not in (class_folders.FORMAT, loose_images.FORMAT)]
+    if refusals and not explicit:
+        raise refusals[0]
+    if refusals:
+        # The set is something else beside; what could not be used is said with it.
+        found = [replace(one, beside=tuple(str(error) for error in refusals)) for one in found]
+        explicit = [one for one in found if one.format in [other.format for other in explicit]]
     if explicit and not any("class" in one.recognition.kinds for one in explicit):
         # Folders of images and masks look like classes too; who means that says so.
         return [one for one in found if one.format is not class_folders.FORMAT]

@@ -16,6 +16,7 @@ from typing import TextIO
 from engine.contracts.datasets import LabelKind, Split
 from engine.datasets.archive import IMAGE_SUFFIXES, Member
 from engine.datasets.formats.base import (
+    AmbiguousNameError,
     DatasetFormat,
     ExportSet,
     Reading,
@@ -55,6 +56,7 @@ class _Lists:
     groups: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
     issues: list[Row] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    refusal: InputError | None = None
 
     def ordered(self) -> list[list[Entry]]:
         """Give the groups, those with splits first."""
@@ -88,6 +90,8 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
     splits disagree; ``QuestionError`` for a class that is listed twice.
     """
     found = _gather(view)
+    if found.refusal is not None:
+        raise found.refusal
     _refuse_several_splits(found)
     classes = _classes(view, found)
     ask_for_doubles(classes.listed, classes.file, options.merge_classes)
@@ -145,9 +149,13 @@ def _read_list(view: SourceView, member: Member, found: _Lists) -> None:
     split, group = _split_and_group(member.path)
     entries: list[Entry] = []
     issues: list[Row] = []
+    refusal: InputError | None = None
     for number, line in lines(view, member):
         try:
             path, rest, spaced = split_line(view, line)
+        except AmbiguousNameError as error:
+            refusal = refusal or error.refusal(member.path)
+            continue
         except LookupError as error:
             issues.append(skipped(member.path, number, str(error)))
             continue
@@ -156,6 +164,8 @@ def _read_list(view: SourceView, member: Member, found: _Lists) -> None:
     if entries:
         found.groups[group] += entries
         found.issues += issues
+        # Said when the set is read: another format may know what is meant.
+        found.refusal = found.refusal or refusal
     else:
         found.files.remove(member.path)
         view.opened.discard(member.path)
@@ -189,6 +199,8 @@ def split_line(view: SourceView, line: str) -> tuple[str, tuple[str, ...], bool]
         # A path may hold spaces and commas, so the longest that is an image counts.
         try:
             path = _resolve(view, line[:end])
+        except AmbiguousNameError:
+            raise
         except LookupError:
             continue
         return path, *_labels(line[end:].lstrip("\"'"))
@@ -200,6 +212,8 @@ def _resolve(view: SourceView, name: str) -> str:
     plain = name.strip().strip("\"'")
     try:
         return view.resolve(plain)
+    except AmbiguousNameError:
+        raise
     except LookupError as error:
         raise LookupError(f"missing image “{plain[:200]}”: {error}") from error
 
