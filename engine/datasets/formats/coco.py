@@ -32,7 +32,7 @@ from engine.datasets.formats.base import (
 from engine.datasets.formats.coco_labels import Category, label_of
 from engine.datasets.formats.coco_sorts import File, Image, heads, of_schema, schemas
 from engine.datasets.formats.coco_write import LABELLED, write
-from engine.datasets.formats.json_stream import elements
+from engine.datasets.formats.json_stream import elements, sort_of
 from engine.datasets.labels import ImageLabels
 from engine.errors import InputError, QuestionError
 
@@ -153,6 +153,8 @@ def _file(view: SourceView, member: Member) -> File | None:
             unknown[str(entry.get("category_id"))] += 1
             continue
         _take(one, entry, image_id, category, ids)
+    if not one.found and not one.issues:
+        _look_why(view, member, one)
     if unknown:
         listed = ", ".join(list(unknown)[:SHOWN])
         raise InputError(
@@ -161,6 +163,15 @@ def _file(view: SourceView, member: Member) -> File | None:
             "Add them to its categories.",
         )
     return one
+
+
+def _look_why(view: SourceView, member: Member, one: File) -> None:
+    """Tell a file that says that nothing is on its images from one that says nothing of them."""
+    sort = sort_of(view, member, "annotations")
+    if sort == "other":
+        raise InputError(f"The annotations of “{member.path}” are no list.", "Export it again.")
+    if sort != "list":
+        one.images.update({key: replace(image, labelled=False) for key, image in one.images.items()})
 
 
 def _take(one: File, entry: dict[str, Any], image_id: int | str, category: Category, ids: set[Any]) -> None:
@@ -204,7 +215,13 @@ def _categories(view: SourceView, member: Member) -> dict[int | str, Category]:
     for entry in elements(view, member, "categories.item"):
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str | int):
             raise InputError(f"“{member.path}” lists a category without a name.", "Give each one a name.")
-        found[_id(entry.get("id"))] = Category.of(entry, clean_class(str(entry["name"])))
+        number, category = _id(entry.get("id")), Category.of(entry, clean_class(str(entry["name"])))
+        if found.setdefault(number, category) != category:
+            raise InputError(
+                f"“{member.path}” gives the category id {entry.get('id')} to “{found[number].name}” and to "
+                f"“{category.name}”.",
+                "Give each category an id of its own.",
+            )
     return found
 
 

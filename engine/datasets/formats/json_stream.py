@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ijson
@@ -26,16 +27,32 @@ def elements(view: SourceView, member: Member, prefix: str) -> Iterator[Any]:
 
     Raises ``InputError`` when the file is no JSON, or holds NaN, infinite or absurdly nested values.
     """
-    with view.open(member) as stream:
-        try:
-            for element in ijson.items(_Checked(stream, member.path), prefix, use_float=True):
-                _refuse_odd(element, member.path)
-                yield element
-        except (ijson.JSONError, UnicodeDecodeError, OverflowError) as error:
-            first = str(error).strip().splitlines()[0][:120] if str(error).strip() else "damaged"
-            raise InputError(
-                f"“{member.path}” is no JSON that can be read ({first}).", "Export it again."
-            ) from error
+    with view.open(member) as stream, _sentences(member.path):
+        for element in ijson.items(_Checked(stream, member.path), prefix, use_float=True):
+            _refuse_odd(element, member.path)
+            yield element
+
+
+def sort_of(view: SourceView, member: Member, key: str) -> str:
+    """Say what stands under a key of the whole: "list", "null", "other", or "" when it is not there.
+
+    Raises ``InputError`` as ``elements`` does. The file is read to the place of the key.
+    """
+    with view.open(member) as stream, _sentences(member.path):
+        for prefix, event, _ in ijson.parse(_Checked(stream, member.path), use_float=True):
+            if prefix == key:
+                return {"start_array": "list", "null": "null"}.get(event, "other")
+    return ""
+
+
+@contextmanager
+def _sentences(path: str) -> Iterator[None]:
+    """Turn what the parser raises into a sentence."""
+    try:
+        yield
+    except (ijson.JSONError, UnicodeDecodeError, OverflowError) as error:
+        first = str(error).strip().splitlines()[0][:120] if str(error).strip() else "damaged"
+        raise InputError(f"“{path}” is no JSON that can be read ({first}).", "Export it again.") from error
 
 
 class _Checked:
