@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from engine.datasets.labels import ClassHead, ImageLabels, Label
 from engine.datasets.newcomers import Incoming, Newcomer, choose_splits
 from engine.datasets.present import Present, geometry_text, present_images
 from engine.datasets.resplit import current_rule
-from engine.errors import LimitError
+from engine.errors import InputError, LimitError
 from engine.storage.database import new_id
 from engine.storage.tables import AnnotationRow, ClassRow, FileRow, ImageRow, Project
 
@@ -62,7 +62,7 @@ def commit_rows(
     """Write classes, files, images, annotations and splits; each row gets its outcome in ``account``.
 
     ``heads`` are the classes as the set lists them. Runs in the caller's write transaction. Raises
-    ``LimitError`` when there would be too many classes.
+    ``LimitError`` when there would be too many classes, ``InputError`` when nameless points do not agree.
     """
     present = present_images(session, project.id)
     sort_out = _for_replacing if mode == "replace" else _for_adding
@@ -205,17 +205,37 @@ def _classes(
     if len(ids) + len(fresh) > limit:
         raise LimitError(f"The project would have {len(ids) + len(fresh):,} classes; {limit:,} is the limit.")
     position = max((row.position for row in rows), default=-1) + 1
+    numbered = _numbered_points(targets, listed)
     made = [
         {"id": new_id(), "project_id": project_id, "name": name, "position": position + number}
-        | _keypoints(listed.get(name))
+        | _keypoints(listed.get(name), numbered.get(name))
         for number, name in enumerate(fresh)
     ]
     _insert(session, ClassRow, made)
     return ids | {str(row["name"]): str(row["id"]) for row in made}
 
 
-def _keypoints(head: ClassHead | None) -> dict[str, Any]:
-    points = list(head.points) if head and head.points else None
+def _numbered_points(targets: Sequence[_Target], listed: Mapping[str, ClassHead]) -> dict[str, list[str]]:
+    """Give numbers to the points of those classes for which the set names no points.
+
+    Raises ``InputError`` when the objects of one class have different numbers of points.
+    """
+    counts: dict[str, int] = {}
+    for label in (label for target in targets for label in target.incoming.labels):
+        head = listed.get(label.name)
+        if not label.points or not label.name or (head is not None and head.points):
+            continue
+        if counts.setdefault(label.name, len(label.points)) != len(label.points):
+            raise InputError(
+                f"Objects of “{label.name}” have {counts[label.name]} and {len(label.points)} points "
+                "without names.",
+                "Name the points, or make classes of their own.",
+            )
+    return {name: [str(number + 1) for number in range(count)] for name, count in counts.items()}
+
+
+def _keypoints(head: ClassHead | None, numbered: list[str] | None) -> dict[str, Any]:
+    points = list(head.points) if head and head.points else numbered
     skeleton = [list(bone) for bone in head.skeleton] if head and head.skeleton else None
     return {"points": points, "skeleton": skeleton}
 
