@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -60,6 +60,23 @@ def put(folder: Path, **files: str | bytes) -> None:
 
 def look(folder: Path) -> SourceView:
     return SourceView(open_source((("set", folder),), Limits()))
+
+
+def view_of(folder: Path, files: Mapping[str, str | bytes]) -> SourceView:
+    """A set with these files; pictures hold nothing, since readers do not decode them."""
+    for name, content in files.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return SourceView(open_source((("set", folder),), Limits()))
+
+
+def taken(reading: Reading) -> tuple[dict[str, ImageLabels], list[ImportIssue]]:
+    """The images by path, each once, and what was skipped or merged."""
+    rows = list(reading.rows)
+    images = [row for row in rows if isinstance(row, ImageLabels)]
+    assert len({row.path for row in images}) == len(images)
+    return {row.path: row for row in images}, [row.issue for row in rows if isinstance(row, LabelIssue)]
 
 
 def rows_of(

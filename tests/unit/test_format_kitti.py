@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,28 +13,14 @@ from hypothesis import strategies as st
 from engine.contracts.datasets import ImportIssue, Split
 from engine.datasets.archive import open_source
 from engine.datasets.formats import kitti
-from engine.datasets.formats.base import ExportSet, LabelIssue, Reading, ReadOptions, SourceView
+from engine.datasets.formats.base import ExportSet, ReadOptions, SourceView
 from engine.datasets.labels import ClassHead, ImageLabels, Label
 from engine.errors import InputError
 from engine.settings import Limits
+from tests.unit.format_cases import taken, view_of
 
 CAR = "Car 0.00 1 -1.57 599.41 156.40 629.75 189.25 2.85 2.63 12.34 0.47 1.49 69.44 -1.56"
 REST = "DontCare -1 -1 -10 503.89 169.71 590.61 190.13 -1 -1 -1 -1000 -1000 -1000 -10"
-
-
-def view_of(folder: Path, files: Mapping[str, str | bytes]) -> SourceView:
-    for name, content in files.items():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return SourceView(open_source((("set", folder),), Limits()))
-
-
-def taken(reading: Reading) -> tuple[dict[str, ImageLabels], list[ImportIssue]]:
-    rows = list(reading.rows)
-    images = [row for row in rows if isinstance(row, ImageLabels)]
-    assert len({row.path for row in images}) == len(images)
-    return {row.path: row for row in images}, [row.issue for row in rows if isinstance(row, LabelIssue)]
 
 
 def read(view: SourceView) -> tuple[dict[str, ImageLabels], list[ImportIssue]]:

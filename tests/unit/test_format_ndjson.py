@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from engine.contracts.datasets import ImportIssue, LabelKind, Split
 from engine.datasets.archive import open_source
 from engine.datasets.formats import ndjson
-from engine.datasets.formats.base import ExportSet, LabelIssue, Reading, ReadOptions, SourceView
+from engine.datasets.formats.base import ExportSet, Reading, ReadOptions, SourceView
 from engine.datasets.labels import ClassHead, ImageLabels, Label, Polygons
 from engine.errors import InputError, QuestionError
 from engine.settings import Limits
+from tests.unit.format_cases import taken
 
 HEAD = {
     "type": "dataset",
@@ -42,13 +43,6 @@ def view_of(folder: Path, lines: Lines, *images: str, head: Mapping[str, Any] | 
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"")
     return SourceView(open_source((("set", folder),), Limits()))
-
-
-def taken(reading: Reading) -> tuple[dict[str, ImageLabels], list[ImportIssue]]:
-    rows = list(reading.rows)
-    images = [row for row in rows if isinstance(row, ImageLabels)]
-    assert len({row.path for row in images}) == len(images)
-    return {row.path: row for row in images}, [row.issue for row in rows if isinstance(row, LabelIssue)]
 
 
 def read(view: SourceView, kind: LabelKind = "boxes") -> tuple[dict[str, ImageLabels], list[ImportIssue]]:

@@ -9,30 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.contracts.datasets import ImportIssue, Outcome
+from engine.contracts.datasets import Outcome
 from engine.datasets.archive import open_source
 from engine.datasets.formats import split_lists
-from engine.datasets.formats.base import ExportSet, LabelIssue, Reading, ReadOptions, SourceView
+from engine.datasets.formats.base import ExportSet, ReadOptions, SourceView
 from engine.datasets.labels import ClassHead, ImageLabels, Label
 from engine.errors import InputError, QuestionError
 from engine.settings import Limits
+from tests.unit.format_cases import taken, view_of
 
 CLASS = ReadOptions("class")
-
-
-def view_of(folder: Path, files: Mapping[str, str | bytes]) -> SourceView:
-    for name, content in files.items():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return SourceView(open_source((("set", folder),), Limits()))
-
-
-def taken(reading: Reading) -> tuple[dict[str, ImageLabels], list[ImportIssue]]:
-    rows = list(reading.rows)
-    images = [row for row in rows if isinstance(row, ImageLabels)]
-    assert len({row.path for row in images}) == len(images)
-    return {row.path: row for row in images}, [row.issue for row in rows if isinstance(row, LabelIssue)]
 
 
 def said(folder: Path, files: Mapping[str, str | bytes]) -> dict[str, tuple[str, ...]]:

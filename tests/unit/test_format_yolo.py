@@ -16,32 +16,17 @@ from engine.contracts.datasets import ImportIssue, LabelKind, Outcome
 from engine.datasets import masks
 from engine.datasets.archive import open_source
 from engine.datasets.formats import yolo, yolo_write
-from engine.datasets.formats.base import ExportSet, LabelIssue, Reading, ReadOptions, SourceView
+from engine.datasets.formats.base import ExportSet, Reading, ReadOptions, SourceView
 from engine.datasets.formats.yaml_files import parse
 from engine.datasets.labels import ClassHead, ImageLabels, Label, Polygons
 from engine.errors import InputError, LimitError, QuestionError
 from engine.settings import Limits
+from tests.unit.format_cases import taken, view_of
 
 # pycocotools asks NumPy 2 for arrays in a way that it will stop to understand.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 YAML = "path: .\ntrain: images/train\nval: images/val\nnames: {0: cat, 1: dog}\n"
 POSE = "names: [person]\nkpt_shape: [2, 3]\nflip_idx: [1, 0]\n"
-
-
-def view_of(folder: Path, files: Mapping[str, str | bytes]) -> SourceView:
-    """A set with these files; pictures hold nothing, since readers do not decode them."""
-    for name, content in files.items():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return SourceView(open_source((("set", folder),), Limits()))
-
-
-def taken(reading: Reading) -> tuple[dict[str, ImageLabels], list[ImportIssue]]:
-    rows = list(reading.rows)
-    images = [row for row in rows if isinstance(row, ImageLabels)]
-    assert len({row.path for row in images}) == len(images)
-    return {row.path: row for row in images}, [row.issue for row in rows if isinstance(row, LabelIssue)]
 
 
 def read(

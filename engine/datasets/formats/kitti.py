@@ -24,7 +24,7 @@ from engine.datasets.formats.base import (
     SourceView,
     skipped,
 )
-from engine.datasets.formats.text_lists import FolderSplits, LabelTexts, first_lines, lines
+from engine.datasets.formats.text_lists import FolderSplits, LabelTexts, first_lines, lines, rows_of_text
 from engine.datasets.formats.writing import ImageNames
 from engine.datasets.labels import ImageLabels, Label
 from engine.errors import InputError
@@ -125,22 +125,15 @@ def write(out: ExportSet, folder: Path) -> None:
             target.write_text(text, encoding="utf-8", newline="\n")
 
 
+def _label(line: str, number: int) -> Label:
+    return replace(parse_line(line), line=number)
+
+
 def _rows(view: SourceView, texts: LabelTexts) -> Iterator[Row]:
     splits = FolderSplits([member.path for member in view.images], BESIDE)
     for member in view.images:
         row = ImageLabels(member.path, split=splits(member.path))
-        text = texts.of_image.get(member.path)
-        if text is None:
-            yield row
-            continue
-        read_lines = list(lines(view, view.by_path[text]))
-        labels: list[Label] = []
-        for number, line in read_lines:
-            try:
-                labels.append(replace(parse_line(line), line=number))
-            except ValueError as error:
-                yield skipped(text, number, str(error))
-        yield replace(row, labels=tuple(labels), file=text, negative=not read_lines)
+        yield from rows_of_text(view, row, texts.of_image.get(member.path), _label)
     yield from _stray_rows(view, texts)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from engine.contracts.datasets import SPLITS, Split
 from engine.datasets.archive import Member
-from engine.datasets.formats.base import HEAD_BYTES, SourceView, clean_class, split_of
+from engine.datasets.formats.base import HEAD_BYTES, Row, SourceView, clean_class, skipped, split_of
+from engine.datasets.labels import ImageLabels, Label
 from engine.errors import InputError, LimitError, QuestionError
 from engine.settings import Limits
 
@@ -196,3 +198,24 @@ class LabelTexts:
             if text not in self.paired
             and (text.rpartition("/")[0] in homes or words & set(text.casefold().split("/")[:-1]))
         )
+
+
+def rows_of_text(
+    view: SourceView, row: ImageLabels, text: str | None, label_of: Callable[[str, int], Label]
+) -> Iterator[Row]:
+    """Read the label file of an image, a label in each line; lines that are none are skipped.
+
+    Without a file the image is not labelled; with an empty one there is nothing on it. ``label_of`` gets
+    a line and its number, and raises ``ValueError`` with the reason why it is no label.
+    """
+    if text is None:
+        yield row
+        return
+    read_lines = list(lines(view, view.by_path[text]))
+    labels: list[Label] = []
+    for number, line in read_lines:
+        try:
+            labels.append(label_of(line, number))
+        except ValueError as error:
+            yield skipped(text, number, str(error))
+    yield replace(row, labels=tuple(labels), file=text, negative=not read_lines)

@@ -32,6 +32,7 @@ from engine.datasets.formats.text_lists import (
     first_lines,
     first_split,
     lines,
+    rows_of_text,
     some,
 )
 from engine.datasets.formats.yolo_write import write
@@ -276,17 +277,7 @@ def _rows(view: SourceView, found: _Set) -> Iterator[Row]:
         text = found.texts.of_image.get(member.path)
         split, repairs = found.split(member.path)
         row = ImageLabels(member.path, split=split, relative=True, repairs=repairs)
-        if text is None:
-            yield row
-            continue
-        read_lines = list(lines(view, view.by_path[text]))
-        labels: list[Label] = []
-        for number, line in read_lines:
-            try:
-                labels.append(_label(line, number, found.header))
-            except ValueError as error:
-                yield skipped(text, number, str(error))
-        yield replace(row, labels=tuple(labels), file=text, negative=not read_lines)
+        yield from rows_of_text(view, row, text, lambda line, number: _label(line, number, found.header))
     for stray in found.strays:
         for number, _ in lines(view, stray):
             yield skipped(stray.path, number, f"missing image “{PurePosixPath(stray.path).stem}”")
