@@ -23,6 +23,9 @@ PICKED: Final = "offer"
 NAME: Final = "import-name"
 TASK: Final = "other-task"
 MOST_NAMES: Final = 8
+MOST_OFFERS: Final = 9
+SCROLLS: Final = 430
+"""Height in px of a list of more offers than these."""
 
 
 def choose(job: JobInfo, project: str | None) -> bool:
@@ -51,7 +54,8 @@ def choose(job: JobInfo, project: str | None) -> bool:
             if st.button("Import", type="primary", key="take-in", disabled=waits):
                 _start(job.id, order_of(job.id)[0] or order, offers, project)
             if st.button("Other pictures", type="tertiary", key="start-over"):
-                state.go("new", project=project)
+                state.move(job=None, taking={})
+                st.rerun()
     return True
 
 
@@ -68,19 +72,26 @@ def _start(job: str, order: ImportOrder, offers: Sequence[ImportOffer], project:
 
 def _offer(order: ImportOrder, offers: Sequence[ImportOffer]) -> ImportOffer | None:
     """Return the chosen offer, or None for a task that was not offered."""
-    if order.choice < 0:
-        return None
-    return offers[order.choice if order.choice < len(offers) else 0]
+    position = _position(order, offers)
+    return None if position == OTHER else offers[position]
+
+
+def _position(order: ImportOrder, offers: Sequence[ImportOffer]) -> int:
+    """Return which offer is chosen; one that is not there counts as the recommended one."""
+    if order.choice < 0 or not offers:
+        return OTHER
+    return order.choice if order.choice < len(offers) else 0
 
 
 def _radio(
     job: str, order: ImportOrder, offers: Sequence[ImportOffer], tasks: dict[str, TaskInfo]
 ) -> ImportOffer | None:
     """Draw the offers as sentences, the recommended one first, and return the chosen one."""
-    chosen = _offer(order, offers)
     options = [*range(len(offers)), *([OTHER] if _others(offers, tasks) else [])]
-    st.session_state[PICKED] = offers.index(chosen) if chosen else OTHER  # the address decides
-    with st.container(key="offers"):
+    st.session_state[PICKED] = _position(order, offers)  # the address decides
+    with st.container(
+        key="offers", height=SCROLLS if len(options) > MOST_OFFERS else "content", border=False
+    ):
         st.radio(
             "What it is",
             options,
@@ -95,14 +106,16 @@ def _radio(
             on_change=_keep_choice,
             args=(job, order),
         )
-    return chosen
+    return _offer(order, offers)
 
 
 def _sentence(number: int, offer: ImportOffer, tasks: dict[str, TaskInfo]) -> str:
     """Say what a set would be: task, format, its sort of keypoints, how much there is."""
     parts = [tasks[offer.task].title if offer.task in tasks else offer.task, offer.format_title]
-    parts += [offer.schema_title] if offer.schema_title else []
-    parts += [count(len(offer.classes), "class", "classes")] if offer.classes else []
+    if offer.schema_title:
+        parts.append(offer.schema_title)  # its classes are some of the set's
+    elif offer.classes:
+        parts.append(count(len(offer.classes), "class", "classes"))
     parts += [count(offer.images, "image")] if offer.images else []
     mark = " :primary-badge[recommended]" if number == 0 else ""
     return f"**{plain(parts[0])}** · {' · '.join(map(plain, parts[1:]))}{mark}"

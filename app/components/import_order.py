@@ -10,8 +10,6 @@ import streamlit as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app import state
-from engine.errors import InputError
-from engine.settings import Settings, allowed_folder
 
 ORDERS: Final = "import-orders"
 """The orders of this browser tab, by the job that works on them."""
@@ -74,14 +72,10 @@ class ImportOrder(BaseModel):
         values = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         return values if len(json.dumps(values)) <= MOST_IN_ADDRESS else {}
 
-    def path(self, settings: Settings) -> Path | None:
-        """Return the place on this machine; raises ``InputError`` when the pages may not import from it."""
-        if not self.source:
-            return None
-        path = Path(self.source)
-        if not allowed_folder(path, settings):
-            raise InputError(f"The pages may not import from “{self.source}”.", _where(settings))
-        return path
+    @property
+    def path(self) -> Path | None:
+        """The place on this machine; whether it may be read is for the facade to say."""
+        return Path(self.source) if self.source else None
 
     @property
     def suggestion(self) -> str:
@@ -91,18 +85,6 @@ class ImportOrder(BaseModel):
             stem = stem[: -len(ending)] if stem.lower().endswith(ending) else stem
         words = " ".join(stem.replace("_", " ").replace("-", " ").split())
         return words[:1].upper() + words[1:]
-
-
-def paths_offered(settings: Settings) -> bool:
-    """Whether the pages may import from any place on this machine."""
-    return bool(settings.import_folders) or not settings.allowed_hosts
-
-
-def _where(settings: Settings) -> str:
-    if not settings.import_folders:
-        return "Drop the pictures instead, or name the folder in LENSMITH_IMPORT_FOLDERS."
-    folders = ", ".join(str(folder) for folder in settings.import_folders)
-    return f"Choose something in {folders}, or drop the pictures instead."
 
 
 def order_of(job: str) -> tuple[ImportOrder | None, bool]:
@@ -126,9 +108,10 @@ def keep(job: str, order: ImportOrder) -> None:
 
 
 def open_order(job: str, order: ImportOrder, project: str | None) -> None:
-    """Leave for the screen that watches a job, with its order in the address."""
+    """Watch a job on this screen, with its order in the address, so that a refresh comes back to it."""
     keep(job, order)
-    state.go("new", project=project, job=job, taking=order.in_address())
+    state.move(project=project, job=job, taking=order.in_address())
+    st.rerun()
 
 
 def revise(job: str, order: ImportOrder) -> None:

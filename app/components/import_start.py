@@ -9,19 +9,17 @@ from app.engine_client import client
 
 def look(order: ImportOrder, project: str | None) -> None:
     """Start looking what a set could be taken in as, and watch that; raises as the facade does."""
-    source = order.path(client().settings)
     write = f"look-{project}-{order}"
-    job = client().datasets.start_recognition(source, uploads=order.uploads, key=state.write_key(write))
+    job = client().datasets.start_recognition(order.path, uploads=order.uploads, key=state.write_key(write))
     state.written(write)
     open_order(job.id, order.changed(looked=job.id), project)
 
 
 def start(order: ImportOrder, project: str | None) -> None:
     """Start an import and watch it; raises as the facade does."""
-    source = order.path(client().settings)
     write = f"import-{project}-{order}"  # another order is another import
     job = client().datasets.start_import(
-        source,
+        order.path,
         uploads=order.uploads,
         project=project,
         name=None if project else order.title.strip() or order.suggestion or None,

@@ -6,13 +6,14 @@ import streamlit as st
 
 from app import state
 from app.components.import_choice import choose
-from app.components.import_order import ImportOrder, order_of, paths_offered
+from app.components.import_order import ImportOrder, order_of
 from app.components.import_questions import questions
 from app.components.import_report import import_progress
 from app.components.import_start import look, start
 from app.components.page import live, say, show_problem
 from app.components.upload import upload_zone
 from app.engine_client import client
+from engine.api.places import places_offered
 from engine.contracts.jobs import ENDED, JobInfo, JobState
 from engine.errors import LensmithError
 
@@ -33,7 +34,7 @@ def sources(project: str | None, *, recognise: bool) -> None:
     if arrived is not None:
         _begin(ImportOrder(uploads=arrived.ids, name=arrived.name), project, recognise=recognise)
     settings = client().settings
-    if paths_offered(settings):
+    if places_offered(settings):
         with st.expander("A folder or archive on this machine"), st.form("folder", border=False):
             path = st.text_input("Path", placeholder="/home/me/pictures", key="folder-path")
             if settings.import_folders:

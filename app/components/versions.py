@@ -176,7 +176,7 @@ def _compare(project: str, known: Mapping[int, VersionInfo]) -> None:
         return
     st.markdown(f"**{plain(diff.changes[:1].upper() + diff.changes[1:])}**")
     _classes(diff)
-    pairs = {move.image: f"{SPLIT_WORDS[move.before]} → {SPLIT_WORDS[move.after]}" for move in diff.moved}
+    pairs = {move.image: (SPLIT_WORDS[move.before], f"→ {SPLIT_WORDS[move.after]}") for move in diff.moved}
     for key, title, ids in (
         ("added", "Added", diff.added),
         ("out", "Left out", diff.left_out),
@@ -207,12 +207,17 @@ def _classes(diff: VersionDiff) -> None:
         )
 
 
-def _pictures(project: str, key: str, title: str, ids: Sequence[str], labels: Mapping[str, str]) -> None:
+def _pictures(
+    project: str, key: str, title: str, ids: Sequence[str], labels: Mapping[str, Sequence[str]]
+) -> None:
     first = tuple(ids[:MOST_PICTURES])
     found = (
         client().datasets.images(project, ImageFilter(image_ids=first, left_out=None), 0, MOST_PICTURES).items
     )
     more = f", of which {len(found):,} are shown" if len(ids) > len(found) else ""
     st.caption(f"{title}: {count(len(ids), 'image')}{more}")
-    tiles = [Tile(item.id, labels.get(item.id, ""), about=item.path) for item in found]
+    tiles = [
+        Tile(item.id, about=item.path, parts=tuple((line, "") for line in labels.get(item.id, ())))
+        for item in found
+    ]
     gallery(project, tiles, key=f"diff-{key}", choose="none", rows=2, tile=88, label=title)

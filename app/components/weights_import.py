@@ -17,6 +17,7 @@ from app.components.weights_jobs import IMPORT, forget_ended, jobs_part, watch
 from app.components.weights_list import start_button
 from app.components.weights_words import facts, fit_report
 from app.engine_client import client
+from engine.api.places import places_offered
 from engine.contracts.jobs import ENDED, JobInfo, JobState
 from engine.errors import InputError, LensmithError, NotFoundError
 
@@ -71,6 +72,8 @@ def _sources() -> None:
             say("Drop one file. With its config.json beside it, pack both into a ZIP.", "look", key="one")
         else:
             _choose({"name": arrived.name, "upload": arrived.ids[0], "bytes": arrived.total})
+    if not places_offered(client().settings):
+        return
     with st.expander("A file or folder on this machine"), st.form("weights-path", border=False):
         path = st.text_input("Path", placeholder="/home/me/model.safetensors", key="weights-source")
         if st.form_submit_button("Take this") and path.strip():

@@ -164,6 +164,7 @@ class FakeDatasets:
         any_folder: bool = False,
         **choices: Any,
     ) -> JobInfo:
+        self.world.refuse(source)
         self.world.note("start_import", source, tuple(uploads), project, name, choices)
         return self.world.jobs.get("import1")
 

@@ -20,7 +20,8 @@ from engine.contracts.predictions import FilePrediction, Prediction
 from engine.contracts.runs import (
     ExportInfo,
 )
-from engine.errors import UnavailableError
+from engine.errors import InputError, UnavailableError
+from engine.settings import allowed_folder
 from tests.ui.fake_data import FakeOverlays, FakeProjects
 from tests.ui.fake_runs import FakeResults, FakeRuns
 from tests.ui.fake_sets import EXPORT, LOOK, FakeSetExports, FakeSets, FakeSplits, FakeVersions, offer
@@ -213,6 +214,11 @@ class FakeFacade:
     def note(self, *call: Any) -> None:
         """Remember what a screen asked for."""
         self.calls.append(call)
+
+    def refuse(self, source: Path | None) -> None:
+        """Refuse a place on this machine as the facade does."""
+        if source is not None and not allowed_folder(source, self.settings):  # type: ignore[arg-type]
+            raise InputError(f"Nothing may be imported from “{source}” here.", "Upload it instead.")
 
     def close(self) -> None:
         """Nothing to give back."""

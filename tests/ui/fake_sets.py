@@ -56,6 +56,7 @@ class FakeSets(FakeDatasets):
         key: str | None = None,
         any_folder: bool = False,
     ) -> JobInfo:
+        self.world.refuse(source)
         self.world.note("start_recognition", source, tuple(uploads))
         return self.world.jobs.get(LOOK)
 

@@ -105,7 +105,13 @@ class FakeWeights:
         return self._job("fetch-weights", JobState.RUNNING, message="timm/resnet50: 41.0 of 102.5 MB")
 
     def start_import(
-        self, source: Path | None = None, *, upload: str | None = None, key: str | None = None, **choices: Any
+        self,
+        source: Path | None = None,
+        *,
+        upload: str | None = None,
+        key: str | None = None,
+        any_folder: bool = False,
+        **choices: Any,
     ) -> JobInfo:
         self.world.note("start_import", source, upload, choices)
         return self._job("import-weights", JobState.RUNNING, message="Comparing with the catalog")

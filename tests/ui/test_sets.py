@@ -94,7 +94,7 @@ def test_several_offers_are_sentences_of_which_the_first_is_chosen(open_screen: 
     assert not imports(facade), "a person is asked first"
     options = test.radio(key="offer").options
     assert options[0] == "**Instance** · COCO JSON · 3 classes · 18 images :primary-badge[recommended]"
-    assert options[1] == "**Keypoints** · COCO JSON · a\\, 17 points · 3 classes · 9 images"
+    assert options[1] == "**Keypoints** · COCO JSON · a\\, 17 points · 9 images"
     assert options[-1] == "Something else"
     assert test.radio(key="offer").value == 0
     assert "images, annotations and categories" in words(test).replace("\\", "")
@@ -148,6 +148,24 @@ def test_something_else_is_any_other_task(open_screen: Open) -> None:
     test.selectbox(key="other-task").set_value("keypoints").run()
     press(test, "Import")
     assert imports(facade)[-1][-1] == {"mode": "new", "task": "keypoints"}
+
+
+def test_a_set_that_fits_no_task_can_be_given_one(open_screen: Open) -> None:
+    facade = world()
+    facade.offers = ()
+    test = open_screen("new", facade, job="look1", **{"import": said()})
+    assert not test.exception
+    assert test.radio(key="offer").options == ["Something else"]
+    test.selectbox(key="other-task").set_value("detection").run()
+    press(test, "Import")
+    assert imports(facade)[-1][-1] == {"mode": "new", "task": "detection"}
+
+
+@pytest.mark.parametrize(("choice", "shown"), [(1, 1), (2, 2), (99, 0)])
+def test_offers_that_read_the_same_stay_apart(open_screen: Open, choice: int, shown: int) -> None:
+    facade = world(offer(), offer(), offer())
+    test = open_screen("new", facade, job="look1", **{"import": said(choice=choice)})
+    assert test.radio(key="offer").value == shown
 
 
 def test_a_project_with_images_takes_more_at_once(open_screen: Open) -> None:
@@ -204,7 +222,7 @@ def test_paths_are_offered_only_where_they_are_allowed(open_screen: Open, tmp_pa
     test = open_screen("new", facade)
     assert str(tmp_path) in words(test)
     give_path(test, "/etc")
-    assert "may not import from “/etc”" in words(test).replace("\\", "")
+    assert "Nothing may be imported from “/etc”" in words(test).replace("\\", "")
     assert not [call for call in facade.calls if call[0] == "start_recognition"]
     give_path(test, str(tmp_path / "set"))
     assert ("start_recognition", tmp_path / "set", ()) in facade.calls
@@ -217,7 +235,7 @@ def test_a_path_in_the_address_is_held_to_the_same_rule(open_screen: Open, tmp_p
     test = open_screen("new", facade, job="look1", **{"import": address})
     press(test, "Import")
     assert not imports(facade)
-    assert "may not import" in words(test)
+    assert "Nothing may be imported" in words(test)
 
 
 # -- questions ---------------------------------------------------------------------------------------
