@@ -193,9 +193,11 @@ def _take(one: File, entry: dict[str, Any], image_id: int | str, category: Categ
 
 def _images(view: SourceView, member: Member) -> dict[int | str, Image]:
     images: dict[int | str, Image] = {}
+    nameless = 0
     for entry in elements(view, member, "images.item"):
         if not isinstance(entry, dict) or not isinstance(entry.get("file_name"), str):
-            return {}
+            nameless += 1
+            continue
         width, height = entry.get("width"), entry.get("height")
         size = (width, height) if isinstance(width, int) and isinstance(height, int) else None
         size = size if size and min(size) > 0 else None
@@ -207,6 +209,10 @@ def _images(view: SourceView, member: Member) -> dict[int | str, Image]:
                 f"“{image.name}”.",
                 "Give each image an id of its own.",
             )
+    if images and nameless:
+        raise InputError(
+            f"“{member.path}” lists {nameless:,} images without a file_name.", "Export it again."
+        )
     return images
 
 
