@@ -211,7 +211,8 @@ def complete(
             for position, split in zip(train, drawn.splits, strict=True):
                 splits[position] = SPLITS[SPLITS.index(missing)] if split == "val" else "train"
             word, count = "validation" if missing == "val" else "test", drawn.splits.count("val")
-            notes.append(f"The set has no {word} images; {count:,} of its training images serve for that.")
+            said = f"{count:,} of its training images serve for that" if count else "it has none to spare"
+            notes.append(f"The set has no {word} images; {said}.")
     return OwnSplits(splits, " ".join(notes))
 
 

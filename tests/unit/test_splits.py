@@ -102,6 +102,12 @@ def test_a_missing_split_is_drawn_from_train_only(train: int, other: int) -> Non
         assert f"{count[missing]:,} of its training images" in made.note
 
 
+def test_a_set_too_small_for_a_missing_split_says_so() -> None:
+    made = complete(["a"] * 2, ["train", "val"], 0)
+    assert made is not None
+    assert (made.splits, made.note) == (["train", "val"], "The set has no test images; it has none to spare.")
+
+
 def test_a_set_without_splits_brings_none() -> None:
     assert complete(["a"] * 4, [None] * 4, 0) is None
     assert complete(["a"] * 4, ["train"] * 4, 0) is None
