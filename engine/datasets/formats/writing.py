@@ -32,6 +32,8 @@ class ImageNames:
         self.unique_stems = unique_stems
         self.plain = plain
         self._taken: set[str] = set()
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
 
     def place(self, path: str, source: Path, under: str = "") -> str:
         """Copy the image ``path``, whose bytes lie in ``source``; returns its path below ``folder``."""
@@ -44,19 +46,30 @@ class ImageNames:
     def name(self, path: str, under: str = "") -> str:
         """Choose the path below ``folder`` for an image, without copying it."""
         parts = [self._part(part) for part in path.split("/")]
-        for wanted in (parts[-1:], ["-".join(parts)]) if self.flat else (parts,):
+        joined = [self._part("-".join(parts))]
+        # Joined, too, where a folder would have to stand in the place of a file.
+        for wanted in (parts[-1:] if self.flat else parts, joined):
             found = "/".join([*([under] if under else []), *wanted])
-            if self._free(found):
+            if self._free(found) or not (self.flat or self._blocked(found)):
                 break
         base, number = PurePosixPath(found), 1
         while not self._free(found):
             number += 1
             found = str(base.with_name(f"{base.stem}-{number}{base.suffix}"))
         self._taken.add(self._key(found))
+        self._files.add(found.casefold())
+        self._folders.update(_folders(found))
         return found
 
     def _free(self, name: str) -> bool:
-        return self._key(name) not in self._taken
+        return (
+            self._key(name) not in self._taken
+            and name.casefold() not in self._folders
+            and not self._blocked(name)
+        )
+
+    def _blocked(self, name: str) -> bool:
+        return not self._files.isdisjoint(_folders(name))
 
     def _key(self, name: str) -> str:
         path = PurePosixPath(name)
@@ -77,3 +90,9 @@ class ImageNames:
         except ValueError:
             taken = False
         return name if taken else f"image-{name}".rstrip(". ")
+
+
+def _folders(name: str) -> list[str]:
+    """Return the folders on the way to a file, as a file system that ignores case sees them."""
+    parts = name.casefold().split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
