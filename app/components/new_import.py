@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import streamlit as st
 
 from app import state
@@ -17,8 +19,10 @@ from engine.api.places import places_offered
 from engine.contracts.jobs import ENDED, JobInfo, JobState
 from engine.errors import LensmithError
 
-LOOKING = "recognise"
+LOOKING: Final = "recognise"
 """The kind of job that looks at a set without taking it in."""
+THROUGH: Final = "imports-through"
+"""The imports that have led this browser tab to Data."""
 
 
 def sources(project: str | None, *, recognise: bool) -> None:
@@ -58,7 +62,7 @@ def watch(job: JobInfo) -> bool:
     if job.state is JobState.SUCCEEDED and job.kind == LOOKING:
         return choose(job, state.here().project)
     if job.state is JobState.SUCCEEDED:
-        state.go("data", project=project_of(job))
+        return _through(job)
     if job.state in ENDED:
         _ended(job)
         return False
@@ -71,6 +75,18 @@ def watch(job: JobInfo) -> bool:
 
     live(0.7)(part)
     return True
+
+
+def _through(job: JobInfo) -> bool:
+    """Leave for Data, once: who then goes back in the browser is not sent forward again."""
+    seen: set[str] = st.session_state.setdefault(THROUGH, set())
+    if job.id not in seen:
+        seen.add(job.id)
+        state.go("data", project=project_of(job))
+    with st.container(key="say-good-through", gap="small"):
+        st.markdown("This import went through.")
+        st.page_link("views/data.py", label="Go to Data", query_params={"project": project_of(job) or ""})
+    return False
 
 
 def project_of(job: JobInfo) -> str | None:

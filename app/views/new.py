@@ -10,6 +10,7 @@ from app.components.new_import import project_of, sources, watch
 from app.components.page import head, say
 from app.components.project_card import sample_cards
 from app.engine_client import client
+from engine.contracts.jobs import JobState
 from engine.errors import NotFoundError
 
 
@@ -31,7 +32,8 @@ def show() -> None:
     if job is not None and watch(job):
         return
     # A failed import leaves its project empty: the next try fills it. One with images knows what it is.
-    sources(into.id if into else project_of(job) if job else None, recognise=into is None or not into.images)
+    left = project_of(job) if job and job.state is not JobState.SUCCEEDED else None
+    sources(into.id if into else left, recognise=into is None or not into.images)
     if into is None:
         st.space("small")
         st.header("Or begin with a sample", anchor=False)

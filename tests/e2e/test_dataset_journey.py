@@ -74,6 +74,7 @@ def _what_it_is_is_chosen(page: Page) -> None:
     offers.first.wait_for(state="attached", timeout=60_000)
     first, second = (offers.nth(n) for n in (0, 1))
     assert first.is_checked()
+    assert "job=" in page.url
     second.focus()
     page.keyboard.press("Space")
     page.wait_for_url(re.compile("choice"))

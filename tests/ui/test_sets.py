@@ -141,6 +141,22 @@ def test_coming_back_to_a_choice_does_not_make_it_again(open_screen: Open) -> No
     assert len(imports(facade)) == 1
 
 
+def test_going_back_to_an_import_that_went_through_is_not_sent_forward(open_screen: Open) -> None:
+    facade = world()
+    facade.import_state = JobState.SUCCEEDED
+    test = open_screen("new", facade, job="import1")
+    assert test.title[0].value == "Data"
+    test.switch_page("views/new.py")
+    test.query_params["job"] = "import1"
+    del test.query_params["project"]
+    test.run()
+    assert test.title[0].value == "New project"
+    assert "This import went through" in words(test)
+    facade.offers = (offer("detection"),)
+    give_path(test)
+    assert imports(facade)[-1][3] is None, "the next set is a project of its own"
+
+
 def test_something_else_is_any_other_task(open_screen: Open) -> None:
     facade = world()
     test = open_screen("new", facade, job="look1", **{"import": said(choice=-1)})
