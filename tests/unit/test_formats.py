@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +21,9 @@ from engine.datasets.formats.base import (
     clean_class,
 )
 from engine.datasets.formats.registry import FORMATS, formats_for, get_format, recognise
+from engine.datasets.formats.writing import ImageNames
 from engine.datasets.labels import ClassHead, ImageLabels, Label
+from engine.datasets.losses import losses
 from engine.errors import InputError
 from engine.settings import Limits
 
@@ -176,3 +179,56 @@ def test_class_folders_refuse_names_that_are_no_folders(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="folder"):
             row = ImageLabels("a.jpg", (Label(name),))
             class_folders.write(ExportSet("class", (ClassHead(name),), [(row, picture)]), tmp_path / "set")
+
+
+# -- names of written files, and kinds that serve another ----------------------------------------------------
+
+
+def test_a_space_at_an_end_of_a_name_belongs_to_it_when_there_is_such_a_file() -> None:
+    index = ImageIndex([" a.png", "b.png", "x/ c.png"])
+    assert (index(" a.png"), index(" b.png "), index(" c.png")) == (" a.png", "b.png", "x/ c.png")
+    with pytest.raises(LookupError, match="no image of this name"):
+        index("a.png")
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"flat": True}, {"unique_stems": True}, {"flat": True, "plain": True}]
+)
+def test_written_names_are_unique_and_no_folder_is_a_file(options: dict[str, bool]) -> None:
+    names = ImageNames(Path("unused"), **options)
+    paths = [
+        "a.png",
+        "a.png/b.png",
+        "c.png/d.png",
+        "c.png",
+        "A.PNG/b.png",
+        "a.png",
+        "a.jpg",
+        "é" * 200 + ".png",
+    ]
+    paths += [f"{'l' * 170}/{letter * 170}/same.png" for letter in "mno"]
+    found = [names.name(path, "images") for path in paths]
+    assert len({name.casefold() for name in found}) == len(paths)
+    folders = {str(parent).casefold() for name in found for parent in PurePosixPath(name).parents}
+    assert not folders & {name.casefold() for name in found}
+    assert all(len(part.encode()) < 200 for name in found for part in name.split("/"))
+    if "unique_stems" in options:
+        assert len({str(PurePosixPath(name).with_suffix("")).casefold() for name in found}) == len(paths)
+
+
+def test_a_set_of_boxes_serves_the_task_with_one_box(tmp_path: Path) -> None:
+    record = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}],
+    }
+    source = table_source(tmp_path, json.dumps(record), "a.png", name="labels.json")
+    assert [found.format.name for found in recognise(source, "box")][0] == "coco"
+    assert not any(found.format.name == "coco" for found in recognise(source, "regions"))
+
+
+def test_what_a_format_loses_depends_on_the_kind() -> None:
+    voc = get_format("voc", "masks")
+    assert "Attributes of labels are left out." in losses(voc, ["attributes", "runs"], "masks")
+    assert losses(voc, ["attributes"], "boxes") == ()
+    assert any("overlap" in text for text in losses(voc, [], "masks"))

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine.contracts.datasets import LabelKind
-from engine.datasets.formats.base import DatasetFormat
+from engine.datasets import masks
+from engine.datasets.formats.base import DatasetFormat, ExportSet
 from engine.datasets.formats.registry import FORMATS, recognise
+from engine.datasets.labels import ImageLabels, Label
 from engine.errors import InputError
-from tests.format_sets import HOSTILE_CLASSES, HOSTILE_NAMES, make_set, written
-from tests.formats import ReadSet, compare, lost_heads, read_set
+from tests.format_sets import HOSTILE_CLASSES, HOSTILE_NAMES, draw, heads_of, make_set, written
+from tests.formats import ReadSet, compare, digest, lost_heads, read_set
 from tests.unit.format_cases import look
 
 # pycocotools asks NumPy 2 for arrays in a way that it will stop to understand.
@@ -89,6 +92,54 @@ def again(start: ReadSet, known: DatasetFormat, kind: LabelKind, folder: Path) -
             *lost_heads(start.heads, found, kind, known.keeps_of(kind)),
             *map(str, found.skipped + found.repaired),
         ]
+
+
+def spots(*boxes: tuple[int, int, int, int]) -> Label:
+    """A mask of 30 x 20 px in which each box turns its pixels over."""
+    pixels = np.zeros((20, 30), np.bool_)
+    for x1, y1, x2, y2 in boxes:
+        pixels[y1:y2, x1:x2] ^= True
+    runs = masks.encode(pixels)
+    return Label("cat", masks.box_of(runs), runs)
+
+
+ODDITIES: dict[str, tuple[LabelKind, tuple[int, int], tuple[Label, ...]]] = {
+    "a picture of one pixel": ("boxes", (1, 1), (Label("cat", (0.0, 0.0, 1.0, 1.0)),)),
+    "a box smaller than a pixel": ("boxes", (4096, 3), (Label("cat", (4095.9, 0.0, 4096.0, 0.1)),)),
+    "the same box twice": ("boxes", (9, 9), (Label("cat", (1.0, 1.0, 2.0, 2.0)),) * 2),
+    "the whole picture": ("masks", (30, 20), (spots((0, 0, 30, 20)),)),
+    "a single pixel": ("masks", (30, 20), (spots((29, 19, 30, 20)),)),
+    "two parts": ("masks", (30, 20), (spots((1, 1, 9, 9), (15, 5, 25, 18)),)),
+    "a hole": ("masks", (30, 20), (spots((1, 1, 29, 19), (5, 5, 12, 12)),)),
+    "parts that touch at a corner": ("masks", (30, 20), (spots((1, 1, 9, 9), (9, 9, 20, 18)),)),
+    "two hundred objects": (
+        "masks",
+        (30, 20),
+        tuple(spots((x, y, x + 1, y + 1)) for x in range(1, 29, 2) for y in range(1, 19, 2)),
+    ),
+    "points in the corners": (
+        "points",
+        (30, 20),
+        (Label("cat", (0.0, 0.0, 30.0, 20.0), points=((0.0, 0.0, 2), (30.0, 20.0, 2), (15.0, 10.0, 1))),),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ODDITIES)
+def test_oddities_survive(what: str, tmp_path: Path) -> None:
+    kind, size, labels = ODDITIES[what]
+    pairs = []
+    for number, split in enumerate(("train", "val")):
+        source = draw(tmp_path / "made", number, size)
+        pairs.append((ImageLabels(f"{number}.png", labels, split, size=size), source))  # type: ignore[arg-type]
+    told = []
+    for known in (known for known in WRITERS if kind in known.carries):
+        expected = {digest(source): row for row, source in pairs}
+        with written(known, ExportSet(kind, heads_of(kind, ["cat"]), iter(pairs)), tmp_path) as folder:
+            found = read_set(known, folder, kind)
+            told += [(known.name, text) for text in compare(expected, found, kind, known.keeps_of(kind))]
+            told += [(known.name, str(issue)) for issue in found.skipped + found.repaired]
+    assert told == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -210,6 +210,7 @@ Feature = Literal[
     "negatives",  # nothing is on it, told apart from: not labelled
     "outlines",  # polygons as polygons
     "runs",  # masks of any shape, pixel by pixel
+    "overlaps",  # pixels that belong to several objects
     "boxes",  # a box of its own, besides mask or points
     "visibility",  # of points
     "ignored",  # that a region does not count; of which class it is, is not promised
@@ -228,7 +229,8 @@ class DatasetFormat:
     ``carries`` are the kinds of label that it can hold; which tasks learn them, it does not know.
     ``recognise`` returns None when the source is something else. ``read`` may raise ``InputError`` when
     the source would teach wrong labels. ``write`` makes a set that ``read`` gives back, but for what is
-    not in ``keeps``, or what ``loses`` names for a kind of label. ``expand`` lists pictures that lie inside
+    not in ``keeps``, or what ``loses`` names for a kind of label;
+    ``caveats`` say in a sentence what else of a kind may be lost. ``expand`` lists pictures that lie inside
     larger files, as members of their own; what must be unpacked for that goes into the given folder and
     stays there until the import ends.
     """
@@ -241,6 +243,7 @@ class DatasetFormat:
     write: Callable[[ExportSet, Path], None] | None = None
     keeps: frozenset[Feature] = frozenset()
     loses: Mapping[LabelKind, frozenset[Feature]] = field(default_factory=dict, hash=False)
+    caveats: Mapping[LabelKind, str] = field(default_factory=dict, hash=False)
     expand: Callable[[SourceView, Path], tuple[Member, ...]] | None = None
 
     def keeps_of(self, kind: LabelKind) -> frozenset[Feature]:

@@ -277,4 +277,5 @@ FORMAT = DatasetFormat(
     write=write,
     keeps=frozenset({"splits", "negatives", "runs", "ignored", "attributes"}),
     loses={"masks": frozenset({"attributes"})},
+    caveats={"masks": "Where objects overlap, only the later one keeps the pixels."},
 )
