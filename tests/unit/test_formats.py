@@ -223,7 +223,7 @@ def test_a_set_of_boxes_serves_the_task_with_one_box(tmp_path: Path) -> None:
         "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}],
     }
     source = table_source(tmp_path, json.dumps(record), "a.png", name="labels.json")
-    assert [found.format.name for found in recognise(source, "box")][0] == "coco"
+    assert next(found.format.name for found in recognise(source, "box")) == "coco"
     assert not any(found.format.name == "coco" for found in recognise(source, "regions"))
 
 
