@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from engine.contracts.datasets import Split
 from engine.datasets.archive import Member, Source, open_source
 from engine.datasets.formats import class_folders
 from engine.datasets.formats.base import (
@@ -146,7 +147,7 @@ def test_written_and_read_again_is_equal(
     folder = tmp_path_factory.mktemp("round")
     picture = folder / "picture.jpg"
     Image.new("RGB", (2, 2)).save(picture)
-    splits = ("train", "val", "test") if with_splits else (None, None, None)
+    splits: tuple[Split | None, ...] = ("train", "val", "test") if with_splits else (None, None, None)
     rows = [
         ImageLabels(f"{number}-{split}.jpg", (Label(name),), split, size=(2, 2))
         for number, name in enumerate(names)
