@@ -35,10 +35,14 @@ class Held:
 
 @dataclass(frozen=True)
 class Rules:
-    """What is compared: the kind of label, and what the format between the two keeps."""
+    """What is compared: the kind of label, and what the format between the two keeps.
+
+    ``caveat``: the format says that masks may lose pixels, those that belong to several objects.
+    """
 
     kind: LabelKind
     keeps: frozenset[Feature]
+    caveat: bool = False
 
     @property
     def boxes(self) -> bool:
@@ -193,7 +197,7 @@ def _same_mask(one: Label, other: Label, rules: Rules) -> bool:
     if isinstance(one.mask, Polygons) and "outlines" in rules.keeps:
         return False
     # A format that keeps only pixels has those of an outline exactly; one that keeps neither has its own.
-    lossy = "runs" not in rules.keeps
+    lossy = "runs" not in rules.keeps or rules.caveat
     return _overlap(one.mask, other.mask) >= (SAME_OBJECT if lossy else 1.0)
 
 

@@ -93,7 +93,8 @@ def _round_trip(
     if again.problem:
         return [f"not read: {again.problem}"]
     kind = get_task(task).label_kind
-    rules = Rules(kind, get_format(format, kind).keeps_of(kind))
+    known = get_format(format, kind)
+    rules = Rules(kind, known.keeps_of(kind), kind in known.caveats)
     wrong = differences(first, hold(lensmith, again.project), rules)
     report = lensmith.datasets.import_report(again.project)
     if report is not None and wrong and report.format != format:

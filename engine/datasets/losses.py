@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import ColumnElement, String, cast, func, select
+from sqlalchemy import ColumnElement, String, cast, select
 from sqlalchemy.orm import Session
 
 from engine.contracts.datasets import LabelKind
@@ -16,7 +16,6 @@ SENTENCES: Mapping[Feature, str] = {
     "negatives": "Images with nothing on them look like images that nobody has labelled.",
     "outlines": "Outlines become pixels.",
     "runs": "Masks become outlines, which loses holes and single pixels.",
-    "overlaps": "Where objects overlap, each pixel is given to one of them.",
     "boxes": "Boxes are drawn anew around the masks or points.",
     "visibility": "Hidden and visible points are not told apart.",
     "ignored": "Regions that do not count are left out or count.",
@@ -45,8 +44,6 @@ def features(session: Session, project_id: str, kind: LabelKind) -> frozenset[Fe
     for word, feature in _WORDS.items():
         if _any_label(session, project_id, text.like(f'%"{word}"%')):
             found.add(feature)
-    if kind == "masks" and _several(session, project_id):
-        found.add("overlaps")
     if "boxes" in found and kind not in ("masks", "points"):
         found.remove("boxes")  # the boxes are the labels themselves
     named = select(ClassRow.id).where(ClassRow.project_id == project_id, ClassRow.points.is_not(None))
@@ -67,17 +64,6 @@ _WORDS: Mapping[str, Feature] = {
 
 def _any(session: Session, condition: ColumnElement[bool]) -> bool:
     return session.scalars(select(ImageRow.id).where(condition).limit(1)).first() is not None
-
-
-def _several(session: Session, project_id: str) -> bool:
-    """Whether an image has more than one label; only then can they overlap."""
-    query = (
-        select(AnnotationRow.image_id)
-        .where(AnnotationRow.project_id == project_id, AnnotationRow.on_head)
-        .group_by(AnnotationRow.image_id)
-        .having(func.count() > 1)
-    )
-    return session.scalars(query.limit(1)).first() is not None
 
 
 def _any_label(session: Session, project_id: str, condition: ColumnElement[bool]) -> bool:

@@ -151,6 +151,7 @@ def test_masks_are_compared_pixel_by_pixel_unless_the_format_loses_them() -> Non
     assert differences(one, one, Rules("masks", ALL_FEATURES)) == []
     assert differences(one, other, Rules("masks", ALL_FEATURES))
     assert differences(one, other, Rules("masks", without("runs"))) == []
+    assert differences(one, other, Rules("masks", ALL_FEATURES, caveat=True)) == []
     elsewhere = held(runs(np.roll(BLOCK, 8, axis=1)))
     assert differences(one, elsewhere, Rules("masks", without("runs")))
 

@@ -210,7 +210,6 @@ Feature = Literal[
     "negatives",  # nothing is on it, told apart from: not labelled
     "outlines",  # polygons as polygons
     "runs",  # masks of any shape, pixel by pixel
-    "overlaps",  # pixels that belong to several objects
     "boxes",  # a box of its own, besides mask or points
     "visibility",  # of points
     "ignored",  # that a region does not count; of which class it is, is not promised
