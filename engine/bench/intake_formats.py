@@ -76,7 +76,9 @@ def _import(house: Lensmith, source: Path, task: str) -> tuple[float, float]:
     """Import what is not stored yet; return the seconds of the job, and of them those without its start."""
     for stored in (house.settings.files, house.settings.cache / "thumbnails"):
         shutil.rmtree(stored, ignore_errors=True)
-    done = house.jobs.wait(house.datasets.start_import(source, name="bench", task=task).id, 600)
+    done = house.jobs.wait(
+        house.datasets.start_import(source, name="bench", task=task, any_folder=True).id, 600
+    )
     if done.state is not JobState.SUCCEEDED or not done.started_at or not done.finished_at:
         raise RunError(
             f"The import of {source.name} did not succeed.", done.problem.message if done.problem else ""

@@ -65,10 +65,10 @@ def _taken_in(lensmith: Lensmith, source: Path, one: RealSet) -> tuple[Done, str
     """Import a set; whether labels that are skipped may be skipped is answered with yes, and said."""
     choices: ImportChoices = {"task": one.task if one.asked else None, "schema": one.schema}
     accepting: ImportChoices = {**choices, "accept_skips": True}
-    done = run_here(lensmith, lensmith.datasets.start_import(source, name="set", **choices))
+    done = run_here(lensmith, lensmith.datasets.start_import(source, name="set", any_folder=True, **choices))
     if done.flag != ACCEPT or one.refused:
         return done, ""
-    again = lensmith.datasets.start_import(source, project=done.project, name="set", **accepting)
+    again = lensmith.datasets.start_import(source, project=done.project, any_folder=True, **accepting)
     return run_here(lensmith, again), done.problem
 
 
@@ -89,7 +89,9 @@ def _round_trip(
     written = run_here(lensmith, lensmith.dataset_exports.start(project, format, to=target))
     if written.problem:
         return [f"not written: {written.problem}"]
-    again = run_here(lensmith, lensmith.datasets.start_import(target, name=format, task=task))
+    again = run_here(
+        lensmith, lensmith.datasets.start_import(target, name=format, task=task, any_folder=True)
+    )
     if again.problem:
         return [f"not read: {again.problem}"]
     kind = get_task(task).label_kind

@@ -54,7 +54,7 @@ def folders(root: Path) -> Path:
 
 
 def taken(house: Lensmith, source: Path) -> str:
-    done = run_here(house, house.datasets.start_import(source, name="x"))
+    done = run_here(house, house.datasets.start_import(source, name="x", any_folder=True))
     assert done.problem == ""
     return done.project
 

@@ -32,7 +32,7 @@ def taken(tmp_path: Path, *objects: Sequence[float], formats: tuple[str, ...] = 
     }
     (root / "labels.json").write_text(json.dumps(document))
     with quiet_workspace(settings_in(tmp_path / "home")) as house:
-        done = run_here(house, house.datasets.start_import(root, name="x", task="keypoints"))
+        done = run_here(house, house.datasets.start_import(root, name="x", task="keypoints", any_folder=True))
         problems = [
             run_here(house, house.dataset_exports.start(done.project, name, to=tmp_path / name)).problem
             for name in formats
