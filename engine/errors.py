@@ -79,7 +79,9 @@ class QuestionError(InputError):
 
     http_status = 409
 
-    def __init__(self, message: str, hint: str = "", *, flag: str = "", choices: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, message: str, hint: str = "", *, flag: str = "", choices: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message, hint)
         self.flag = flag
         self.choices = choices

@@ -161,9 +161,11 @@ def facts(project: str, summary: DatasetSummary) -> None:
     with card("split", "Split"):
         parts = (f"{summary.splits.get(s, 0):,} {SPLIT_NAMES[s]}" for s in SPLITS)
         st.markdown(" · ".join(parts))
-        st.caption(
-            "as the set brings it" if summary.splits_of_set else "drawn by Lensmith, even over the classes"
-        )
+        rule = client().splits.rule(project)
+        drawn = "drawn by Lensmith, even over the classes"
+        if rule is not None and rule.by == "group":
+            drawn += "; groups stay together"
+        st.caption("as the set brings it" if summary.splits_of_set and rule is None else drawn)
         if summary.sizes:
             typical, smallest, largest = (
                 f"{wide}\u00a0×\u00a0{high}"  # a size stays on one line

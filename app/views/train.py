@@ -13,6 +13,14 @@ from app.engine_client import client
 from engine.errors import LensmithError
 
 
+def _not_yet(project_id: str, sentence: str) -> None:
+    with head("Train"):
+        pass
+    with empty("Not yet", sentence):
+        if st.button("Back to Data", type="primary"):
+            state.go("data", project=project_id)
+
+
 def show() -> None:
     """Draw the screen."""
     opened = project()
@@ -25,11 +33,7 @@ def show() -> None:
         return
     options = options_here(opened.id)
     if not options.presets:
-        with head("Train"):
-            pass
-        with empty("Not yet", " ".join(options.problems)):
-            if st.button("Back to Data", type="primary"):
-                state.go("data", project=opened.id)
+        _not_yet(opened.id, " ".join(options.problems))
         return
     parts = f"{options.train_images:,} to learn from, {options.val_images:,} to choose by, "
     with head("Train", f"{count(opened.images, 'image')} · {parts}{options.test_images:,} kept for the test"):

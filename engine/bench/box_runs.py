@@ -123,8 +123,8 @@ def _tuned(settings: Settings, source: Path, task: str, weights: str, seed: int)
         "seed": seed,
     }
     with bench_workspace(settings) as lensmith:
-        started = lensmith.datasets.start_import(source, name="bench", task=task, any_folder=True)
-        job = lensmith.jobs.wait(started.id, 600)
+        queued = lensmith.datasets.start_import(source, name="bench", task=task, any_folder=True)
+        job = lensmith.jobs.wait(queued.id, 600)
         if job.state is not JobState.SUCCEEDED or job.project is None:
             raise RunError("The import of the benchmark did not succeed.")
         started = lensmith.runs.start(job.project, config)

@@ -182,6 +182,7 @@ def _without_list(census: Census, values: MaskValues, seen: set[int], answer: An
             f"{histogram(census, set(census.pixels))}.",
             "Give --void ignore when pixels of 255 do not count, --void class when 255 is a class.",
             flag="--void",
+            choices=("ignore", "class"),
         )
     if answer == "ignore":
         void, seen = void | {VOID}, seen - {VOID}

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.exc import OperationalError
 
 from engine.contracts.jobs import Work
-from engine.errors import JobCancelledError, LeaseLostError, QuestionError
+from engine.errors import InputError, JobCancelledError, LeaseLostError
 from engine.settings import Settings
 
 FILE_LIST = ".files.json"
@@ -62,8 +62,11 @@ def scratch_folder(work: Work) -> Iterator[Path]:
 
 
 def goes_on(work: Work, error: BaseException) -> bool:
-    """Whether the source is read again: by this job's next attempt, or after a person's answer."""
-    if isinstance(error, (QuestionError, LeaseLostError, OperationalError)):
+    """Whether the source is read again: by this job's next attempt, or after a person's answer.
+
+    A set that cannot be used as what it was taken for may be another one; the sweep clears it away later.
+    """
+    if isinstance(error, (InputError, LeaseLostError, OperationalError)):
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOSPC

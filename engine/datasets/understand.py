@@ -143,8 +143,7 @@ def choose(source: Source, order: Order) -> tuple[Found, LabelKind, list[str]]:
         chosen = get_format(order.format, wanted)
         view = SourceView(source)
         known = chosen.recognise(view)
-        recognition = replace(known, reason=f"{known.reason} (chosen by hand)") if known else None
-        found = Found(chosen, recognition or Recognition("chosen by hand", (wanted,)), view)
+        found = Found(chosen, known or Recognition("chosen by hand", (wanted,)), view)
         return found, wanted, []
     all_found = [one for one in recognise(source, order.kind) if order.format in (None, one.format.name)]
     if not all_found:
