@@ -18,8 +18,8 @@ import pytest
 
 from engine.contracts.datasets import ImportReport
 from engine.datasets import importer
-from engine.datasets.thumbnails import thumbnail_path
 from engine.datasets.staging import sweep_staging
+from engine.datasets.thumbnails import thumbnail_path
 from engine.errors import InputError, JobCancelledError, LeaseLostError, QuestionError
 from engine.storage.blobs import BlobStore
 from engine.storage.tables import JobRow
