@@ -2,14 +2,14 @@
 
 A file is read three times, streamed: categories, images, annotations. What is kept of an annotation is
 packed at once, so that a file of hundreds of megabytes stays within memory. A picture that no file names
-is not labelled; one that is named and has no annotation has nothing on it.
+is not labelled, unless it looks like a mask; one that is named and has no annotation has nothing on it.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -37,6 +37,7 @@ from engine.datasets.labels import ImageLabels
 from engine.errors import InputError, QuestionError
 
 HEAD = re.compile(rb'"(images|annotations|categories|info|licenses)"\s*:')
+MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
 KEPT = "coco"
 SHOWN = 5
 KINDS: tuple[tuple[str, LabelKind], ...] = (
@@ -98,7 +99,25 @@ def _rows(view: SourceView, files: Sequence[File]) -> Iterator[Row]:
             seen[path] = one.path
             negative = image.labelled and not labels
             yield ImageLabels(path, labels, one.split, one.path, negative=negative, size=image.size)
-    yield from (ImageLabels(member.path) for member in view.images if member.path not in seen)
+    yield from map(ImageLabels, _unlisted(view, seen))
+
+
+def _unlisted(view: SourceView, listed: Collection[str]) -> Iterator[str]:
+    """Give the pictures that no file lists, but for folders of masks beside the pictures.
+
+    Such a folder holds nothing but lossless pictures that are called like listed ones elsewhere.
+    """
+    folders = {PurePosixPath(path).parent for path in listed}
+    stems = {PurePosixPath(path).stem for path in listed}
+    others: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
+    for member in view.images:
+        if member.path not in listed:
+            path = PurePosixPath(member.path)
+            others[path.parent].append(path)
+    for folder, paths in others.items():
+        masks = all(path.stem in stems and path.suffix.lower() in MASK_SUFFIXES for path in paths)
+        if folder in folders or not masks:
+            yield from map(str, paths)
 
 
 def _find(view: SourceView, one: File, name: str) -> str:
