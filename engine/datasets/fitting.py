@@ -143,13 +143,25 @@ def _disjoint(regions: list[Label]) -> tuple[Label, ...]:
 
 
 def _points(labels: Sequence[Label], _size: tuple[int, int]) -> Fitted:
+    """Keep objects with a labelled point; one with a box and none counts neither for nor against.
+
+    People who are too small or hidden stand so in COCO, and its evaluation ignores them too.
+    """
     kept, lost = [], []
     for label in labels:
-        if not label.points or not any(seen for _, _, seen in label.points):
-            lost.append((label, "none of its points is labelled" if label.points else "it has no points"))
-        else:
+        if label.points and any(seen for _, _, seen in label.points):
             kept.append(replace(label, mask=None))
+        elif label.box is not None and (label.points or label.ignored):
+            kept.append(replace(label, mask=None, points=None, ignored=True))
+        else:
+            lost.append((label, _without_points(label)))
     return Fitted(tuple(kept), tuple(lost))
+
+
+def _without_points(label: Label) -> str:
+    if label.points:
+        return "none of its points is labelled"
+    return f"it has no points ({'; '.join(label.repairs)})" if label.repairs else "it has no points"
 
 
 def _nothing(labels: Sequence[Label], _size: tuple[int, int]) -> Fitted:

@@ -170,6 +170,13 @@ def test_points_need_one_that_is_labelled() -> None:
     ]
 
 
+def test_an_object_with_a_box_and_no_labelled_point_does_not_count() -> None:
+    hidden = Label("cat", (1.0, 1.0, 2.0, 2.0), points=((0.0, 0.0, 0), (0.0, 0.0, 0)))
+    (kept,) = fit([hidden], "points", SIZE).labels
+    assert kept.ignored and kept.points is None and kept.box == hidden.box
+    assert fit([kept], "points", SIZE).labels == (kept,)
+
+
 def test_a_task_without_labels_takes_none() -> None:
     assert fit([BOX], "none", SIZE).skipped == ((BOX, "this task has no labels"),)
 
