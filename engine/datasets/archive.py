@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import lzma
 import os
+import posixpath
 import re
 import unicodedata
 import zipfile
@@ -18,8 +19,8 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from engine.datasets.tar_files import Window, inflate, is_tar, list_tar, packing
@@ -107,7 +108,7 @@ class Member:
     @property
     def is_image(self) -> bool:
         """Whether the name says that this is a picture."""
-        return PurePosixPath(self.path).suffix.lower() in IMAGE_SUFFIXES
+        return suffix_of(self.path) in IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ class Source:
 
     ``ignored`` counts the litter of operating systems; ``skipped`` holds path and reason of each file
     that is not taken in. ``groups`` names, for each page of a file with several, the path of the file.
+    ``kept`` is for what is made of the list once, by whoever needs it.
     """
 
     name: str
@@ -123,11 +125,17 @@ class Source:
     ignored: int = 0
     skipped: tuple[tuple[str, str], ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
-    @property
+    @cached_property
     def images(self) -> tuple[Member, ...]:
         """The members that are pictures by name."""
         return tuple(member for member in self.members if member.is_image)
+
+    @cached_property
+    def by_path(self) -> dict[str, Member]:
+        """All files by path."""
+        return {member.path: member for member in self.members}
 
 
 def open_source(paths: Sequence[tuple[str, Path]], limits: Limits, scratch: Path | None = None) -> Source:
@@ -159,7 +167,7 @@ def open_source(paths: Sequence[tuple[str, Path]], limits: Limits, scratch: Path
         elif zipfile.is_zipfile(path) and not _named_as_image(name):
             _gather_zip(path, gathered)
         elif _is_archive(name):
-            kind = {".zip": "ZIP", ".tar": "TAR"}.get(PurePosixPath(name.lower()).suffix, "ZIP or TAR")
+            kind = {".zip": "ZIP", ".tar": "TAR"}.get(suffix_of(name), "ZIP or TAR")
             raise ArchiveError(
                 f"“{name}” is no {kind} that can be read.", "Pack the pictures into an ordinary ZIP."
             )
@@ -270,7 +278,7 @@ class _Gathered:
         if is_litter(path):
             self.ignored += 1
             return
-        suffix = PurePosixPath(path).suffix.lower()
+        suffix = suffix_of(path)
         if suffix in OTHER_PICTURES:
             self.skip(path, f"{suffix[1:].upper()} pictures cannot be read; save it as JPEG or PNG")
             return
@@ -321,6 +329,11 @@ class _Gathered:
         self.skipped.append((name.replace("\0", "\\0")[:PATH_LENGTH], reason))
 
 
+def suffix_of(name: str) -> str:
+    """Return the ending of a file's name in lower case, with its dot; paths are parted by slashes."""
+    return posixpath.splitext(name)[1].lower()
+
+
 def is_litter(path: str) -> bool:
     """Whether a path is what operating systems leave behind, and no part of a dataset."""
     parts = path.lower().split("/")
@@ -329,12 +342,12 @@ def is_litter(path: str) -> bool:
 
 def _gather_folder(folder: Path, gathered: _Gathered) -> None:
     for found in _walk(folder):
+        name = os.path.relpath(found.path, folder).replace(os.sep, "/")
         if found.is_symlink():
-            gathered.skip(str(PurePosixPath(found.path).relative_to(folder.as_posix())), "a link")
+            gathered.skip(name, "a link")
         elif not found.is_file(follow_symlinks=False):
-            gathered.skip(str(PurePosixPath(found.path).relative_to(folder.as_posix())), "no regular file")
+            gathered.skip(name, "no regular file")
         else:
-            name = Path(found.path).relative_to(folder).as_posix()
             gathered.add(name, found.stat(follow_symlinks=False).st_size, found.path)
 
 
@@ -384,8 +397,8 @@ def _check_size(path: Path, limits: Limits) -> None:
 
 
 def _is_archive(name: str) -> bool:
-    return PurePosixPath(name.lower()).suffix in ARCHIVE_SUFFIXES and not name.lower().endswith(PACKED_IDX)
+    return suffix_of(name) in ARCHIVE_SUFFIXES and not name.lower().endswith(PACKED_IDX)
 
 
 def _named_as_image(name: str) -> bool:
-    return PurePosixPath(name.lower()).suffix in IMAGE_SUFFIXES
+    return suffix_of(name) in IMAGE_SUFFIXES

@@ -5,13 +5,14 @@ A reader is a lazy iterable of rows, so that any reader can feed any writer.
 
 from __future__ import annotations
 
+import posixpath
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
 
 from engine.contracts.datasets import ImportIssue, LabelKind, LabelSchema, Outcome, Split
@@ -142,15 +143,19 @@ class SourceView:
         """The pictures, in path order."""
         return tuple(sorted(self.source.images, key=lambda member: member.path))
 
-    @cached_property
+    @property
     def by_path(self) -> dict[str, Member]:
         """All files by path."""
-        return {member.path: member for member in self.source.members}
+        return self.source.by_path
 
-    @cached_property
+    @property
     def resolve(self) -> ImageIndex:
         """Look-up of images by the names that label files use."""
-        return ImageIndex(member.path for member in self.images)
+        index: ImageIndex | None = self.source.kept.get("index")
+        if index is None:
+            # One for all formats that look at the source.
+            index = self.source.kept["index"] = ImageIndex(member.path for member in self.source.images)
+        return index
 
     def named(self, *suffixes: str) -> tuple[Member, ...]:
         """Return the files with one of these endings (lower case), in path order."""
@@ -261,7 +266,7 @@ class ImageIndex:
             parts = path.split("/")
             self._paths.add(path)
             self._by_name[parts[-1]].append(parts)
-            self._by_stem[PurePosixPath(path).stem].append(path)
+            self._by_stem[posixpath.splitext(parts[-1])[0]].append(path)
 
     def __call__(self, name: str) -> str:
         """Return the one path that ``name`` means; raises ``LookupError`` with the reason.
