@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.api.jobs import Jobs
+from engine.api.people import local_person
 from engine.api.projects import find_project
 from engine.contracts.datasets import ExportFormat
 from engine.contracts.files import ServedFile
@@ -50,7 +51,7 @@ class DatasetExports:
         ``to`` is a folder that does not exist or is empty, or the name of a ZIP; without it, ``file`` gives
         the ZIP when the job has ended. Raises ``InputError`` when the format does not carry the labels.
         """
-        with self.database.read() as session:
+        with self.database.write() as session:
             row = find_project(session, project)
             kind = get_task(row.task).label_kind
             get_format(format, kind)
@@ -59,6 +60,7 @@ class DatasetExports:
                 "format": format,
                 "kind": kind,
                 "version": version,
+                "person": local_person(session),
                 "to": str(to.expanduser().absolute()) if to else "",
             }
         return self.jobs.enqueue("export-set", payload, project=str(payload["project_id"]), key=key)

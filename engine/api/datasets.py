@@ -107,8 +107,8 @@ class Datasets:
             chosen = task or (made.task if kept else None)
             if task and made.task != task:
                 _retarget(session, made, task)
-            made_id = made.id
-        payload = import_payload(taken, source_name, made_id, chosen, staged=staged, **choices)
+            made_id, person = made.id, local_person(session)
+        payload = import_payload(taken, source_name, made_id, chosen, staged=staged, person=person, **choices)
         return self.jobs.enqueue("import", payload, project=made_id, key=key and f"{key}:import")
 
     def start_recognition(

@@ -16,12 +16,13 @@ def import_payload(
     task_of_project: str | None,
     *,
     staged: bool = False,
+    person: str | None = None,
     **choices: Unpack[ImportChoices],
 ) -> dict[str, Any]:
     """Put together the payload of an ``import`` or ``recognise`` job.
 
     ``task_of_project`` is None when the set itself says what it is for. ``staged``: the source was
-    uploaded, and goes away with the import.
+    uploaded, and goes away with the import. ``person`` is who asked for it.
     """
     return {
         "format": None,
@@ -33,4 +34,5 @@ def import_payload(
         "task": task_of_project,
         "tasks": tasks_by_labels(),
         "staged": staged,
+        "person": person,
     }

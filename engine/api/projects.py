@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from engine.api.jobs import Jobs
 from engine.api.orders import import_payload
+from engine.api.people import local_person
 from engine.contracts.base import utc_now
 from engine.contracts.jobs import ENDED, JobInfo, JobState
 from engine.contracts.projects import ProjectStatus, ProjectSummary, SampleInfo, TaskInfo
@@ -129,7 +130,9 @@ class Projects:
             raise NotFoundError(f"There is no sample set called “{name}”.", "Choose one on Home.")
         made = self.create(str(entry["title"]), str(entry["task"]), key=key)
         file = str(entry["file"])
-        payload = import_payload(SAMPLES / file, file, made.id, made.task)
+        with self.database.write() as session:
+            person = local_person(session)
+        payload = import_payload(SAMPLES / file, file, made.id, made.task, person=person)
         return self.jobs.enqueue("import", payload, project=made.id, key=key and f"{key}:import")
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from engine.api.jobs import Jobs
 from engine.api.live import live_run
 from engine.api.options import train_options
+from engine.api.people import local_person
 from engine.api.projects import find_project
 from engine.contracts.jobs import JobInfo, JobState
 from engine.contracts.results import MetricValue, WeightsUsed
@@ -65,7 +66,8 @@ class Runs:
             if problems:
                 raise InputError(problems[0])
             choose(self.database.settings, spec, checked)
-            version = freeze_version(session, self.database.settings, row.id, "train")
+            person = local_person(session)
+            version = freeze_version(session, self.database.settings, row.id, "train", person)
             run_id = new_id()
             job = queue.enqueue(
                 session, "train", {"run_id": run_id}, project_id=row.id, key=key, job_id=run_id

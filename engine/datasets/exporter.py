@@ -76,7 +76,8 @@ def _version(work: Work, project_id: str, number: int | None) -> tuple[VersionRo
         if project is None or project.deleted_at is not None:
             raise NotFoundError("The project of this export does not exist any more.")
         if number is None:
-            return freeze_version(session, work.settings, project_id, "export"), project.name
+            person = work.payload.get("person")
+            return freeze_version(session, work.settings, project_id, "export", person), project.name
         query = select(VersionRow).where(VersionRow.project_id == project_id, VersionRow.number == number)
         found = session.scalars(query).first()
         if found is None:

@@ -112,7 +112,7 @@ def _commit(
     if order.task is None:
         project.task = understood.task
     _refuse_skips(account, limits, order)
-    version = freeze_version(session, work.settings, project.id, "import")
+    version = freeze_version(session, work.settings, project.id, "import", work.payload.get("person"))
     report = ImportReport(
         project=project.id,
         task=understood.task,

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from engine.contracts.base import utc_now
 from engine.contracts.datasets import SPLITS, ClassInfo, LabelItem, Split
+from engine.datasets import editlog
 from engine.errors import NotFoundError
 from engine.settings import Settings
 from engine.storage.blobs import BlobStore
@@ -224,11 +225,13 @@ def last_version(session: Session, project_id: str) -> VersionRow | None:
     return session.scalars(query.order_by(VersionRow.number.desc()).limit(1)).first()
 
 
-def freeze_version(session: Session, settings: Settings, project_id: str, reason: str) -> VersionRow:
+def freeze_version(
+    session: Session, settings: Settings, project_id: str, reason: str, person: str | None = None
+) -> VersionRow:
     """Freeze the head as a version inside the caller's write transaction.
 
     Returns the last version when the head is still the same. ``reason`` is import, train, export,
-    restore or manual.
+    restore or manual; ``person`` is who asked for it.
     """
     session.flush()
     header, lines = _head(session, project_id)
@@ -250,6 +253,7 @@ def freeze_version(session: Session, settings: Settings, project_id: str, reason
     changes = ""
     if last is not None:
         changes = describe_changes(decode(store.read(last.manifest)), decode(store.read(digest)))
+    editlog.know(session, person)
     version = VersionRow(
         id=new_id(),
         project_id=project_id,
@@ -258,6 +262,7 @@ def freeze_version(session: Session, settings: Settings, project_id: str, reason
         manifest=digest,
         images=images,
         edit_seq=project.edit_seq,
+        person_id=person,
         changes=f"{changes} since version {last.number}" if last is not None and changes else changes,
         created_at=utc_now(),
     )

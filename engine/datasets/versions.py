@@ -23,7 +23,7 @@ from engine.contracts.datasets import (
 )
 from engine.datasets import editlog
 from engine.datasets.editlog import Change, Entry, Values
-from engine.datasets.manifest import as_split, freeze_version, last_version
+from engine.datasets.manifest import as_split, freeze_version
 from engine.errors import ConflictError, InputError, NotFoundError
 from engine.settings import Settings
 from engine.storage.blobs import BlobStore
@@ -91,13 +91,7 @@ def freeze(
     in_use = (ImageRow.project_id == project_id) & ImageRow.left_out.is_(False)
     if not session.scalar(select(func.count()).select_from(ImageRow).where(in_use)):
         raise InputError("There are no images to make a version of.", "Import some first.")
-    last = last_version(session, project_id)
-    row = freeze_version(session, settings, project_id, reason)
-    if last is None or row.id != last.id:
-        editlog.know(session, person)
-        row.person_id = person
-        session.flush()
-    return row
+    return freeze_version(session, settings, project_id, reason, person)
 
 
 def restore(
