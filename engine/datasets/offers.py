@@ -11,7 +11,7 @@ from typing import Any
 from engine.contracts.datasets import ImportOffer, LabelKind
 from engine.contracts.jobs import Work
 from engine.datasets.archive import open_source
-from engine.datasets.formats.registry import Found, recognise
+from engine.datasets.formats.registry import Found, recognise, serving
 from engine.datasets.staging import scratch_folder
 from engine.datasets.understand import Order, nothing_found
 
@@ -26,7 +26,7 @@ def run(work: Work) -> dict[str, Any]:
     with scratch_folder(work) as scratch:
         source = open_source(order.paths, work.settings.limits, scratch)
         work.progress(0.2, "Looking what it is")
-        found = recognise(source)
+        found = serving(recognise(source), None)
         if not found:
             raise nothing_found(source, order)
         offers = list(_offers(found, order.tasks))

@@ -14,7 +14,7 @@ from engine.datasets.archive import Source
 from engine.datasets.commit import Mode
 from engine.datasets.edits import CLASS_NAME_LENGTH
 from engine.datasets.formats.base import LabelIssue, Reading, ReadOptions, Recognition, SourceView
-from engine.datasets.formats.registry import Found, get_format, recognise
+from engine.datasets.formats.registry import Found, get_format, is_explicit, recognise, serving
 from engine.datasets.labels import ClassHead, ImageLabels
 from engine.datasets.staging import listed_files, staged_files
 from engine.errors import InputError, LimitError, QuestionError
@@ -145,27 +145,56 @@ def choose(source: Source, order: Order) -> tuple[Found, LabelKind, list[str]]:
         known = chosen.recognise(view)
         found = Found(chosen, known or Recognition("chosen by hand", (wanted,)), view)
         return found, wanted, []
-    all_found = [one for one in recognise(source, order.kind) if order.format in (None, one.format.name)]
-    if not all_found:
+    all_found = [one for one in recognise(source) if order.format in (None, one.format.name)]
+    fitting = serving(all_found, wanted)
+    _refuse_other_labels(source, order, all_found, fitting)
+    if not fitting:
         raise nothing_found(source, order)
-    best = all_found[0]
-    if wanted is not None:
-        return best, wanted, []
+    best = fitting[0]
     # What is recognised first; pictures without labels serve any task.
     kind = next(one for one in (*best.recognition.kinds, *order.tasks) if one in order.tasks)
-    others = _others(all_found, kind, order)
-    notes = [f"It could also be taken as {', '.join(others)}."] if others else []
-    return best, kind, notes
+    if wanted is not None:
+        kind = wanted
+    return best, kind, [*_others(fitting, kind, order), *_unused(fitting, kind)]
+
+
+def _refuse_other_labels(
+    source: Source, order: Order, found: Sequence[Found], fitting: Sequence[Found]
+) -> None:
+    """Refuse a set whose labels are for another task: taken as bare pictures, it would lose them."""
+    other = next((one for one in found if is_explicit(one)), None)
+    if other is None or any(is_explicit(one) for one in fitting) or order.format is not None:
+        return
+    if fitting and "none" not in fitting[0].recognition.kinds:
+        return
+    tasks = [order.tasks[kind] for kind in other.recognition.kinds if kind in order.tasks]
+    raise InputError(
+        f"“{source.name}” holds labels for {' or '.join(tasks)} ({other.format.title}), "
+        f"not for {order.task}.",
+        "Take it into a project of its own, or its pictures alone with --format loose_images.",
+    )
 
 
 def _others(found: Sequence[Found], kind: LabelKind, order: Order) -> list[str]:
+    """Say what else the set could be taken as, where nobody has chosen."""
+    if order.task is not None:
+        return []
     names = [
         f"{order.tasks[other]} ({one.format.title})"
         for one in found
         for other in one.recognition.kinds
         if other in order.tasks and other != kind
     ]
-    return list(dict.fromkeys(names))
+    return [f"It could also be taken as {', '.join(dict.fromkeys(names))}."] if names else []
+
+
+def _unused(found: Sequence[Found], kind: LabelKind) -> list[str]:
+    """Say which other labels of the same kind lie beside those that are read."""
+    return [
+        f"Not read: {one.format.title}, {one.recognition.reason}."
+        for one in found[1:]
+        if is_explicit(one) and kind in one.recognition.kinds
+    ]
 
 
 def nothing_found(source: Source, order: Order) -> InputError:

@@ -21,7 +21,7 @@ from engine.datasets.formats.base import (
     SourceView,
     clean_class,
 )
-from engine.datasets.formats.registry import FORMATS, formats_for, get_format, recognise
+from engine.datasets.formats.registry import FORMATS, formats_for, get_format, recognise, serving
 from engine.datasets.formats.writing import ImageNames
 from engine.datasets.labels import ClassHead, ImageLabels, Label
 from engine.datasets.losses import losses
@@ -93,7 +93,8 @@ def test_a_folder_beside_the_splits_is_refused() -> None:
 
 def test_a_table_about_something_else_is_no_label_table(tmp_path: Path) -> None:
     source = table_source(tmp_path, "name;age\nBob;3\n", "cat/a.jpg", "dog/b.jpg")
-    assert [found.format.name for found in recognise(source, "class")] == ["class_folders", "loose_images"]
+    found = serving(recognise(source), "class")
+    assert [one.format.name for one in found] == ["class_folders", "loose_images"]
 
 
 def test_index_matches_whole_ends_only() -> None:
@@ -106,17 +107,17 @@ def test_index_matches_whole_ends_only() -> None:
 
 def test_recognition_says_why_and_puts_the_most_explicit_first(tmp_path: Path) -> None:
     source = table_source(tmp_path, "path,label\na/1.jpg,x\nb/1.jpg,y\n", "a/1.jpg", "b/1.jpg")
-    guesses = [found.guess() for found in recognise(source, "class")]
+    guesses = [found.guess() for found in serving(recognise(source), "class")]
     assert [guess.format for guess in guesses] == ["csv_table", "class_folders", "loose_images"]
     assert "labels.csv" in guesses[0].reason and guesses[0].classes == ("x", "y")
     assert "2 folders" in guesses[1].reason and guesses[1].classes == ("a", "b")
-    assert recognise(table_source(tmp_path / "other", "Read me.\n", name="readme.txt"), "class") == []
+    assert recognise(table_source(tmp_path / "other", "Read me.\n", name="readme.txt")) == []
 
 
 def test_no_format_of_other_labels_is_offered() -> None:
     known = {labels: {one.name for one in formats_for(labels)} for labels in ("class", "none")}
     assert known["none"] == {"loose_images"} < known["class"]
-    found = recognise(listed("a/1.jpg", "b/1.jpg"), "none")
+    found = serving(recognise(listed("a/1.jpg", "b/1.jpg")), "none")
     assert [one.format.name for one in found] == ["loose_images"]
     with pytest.raises(InputError, match="csv_table"):
         get_format("csv_table", "none")
@@ -224,8 +225,8 @@ def test_a_set_of_boxes_serves_the_task_with_one_box(tmp_path: Path) -> None:
         "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}],
     }
     source = table_source(tmp_path, json.dumps(record), "a.png", name="labels.json")
-    assert next(found.format.name for found in recognise(source, "box")) == "coco"
-    assert not any(found.format.name == "coco" for found in recognise(source, "regions"))
+    assert next(found.format.name for found in serving(recognise(source), "box")) == "coco"
+    assert not any(found.format.name == "coco" for found in serving(recognise(source), "regions"))
 
 
 def test_what_a_format_loses_depends_on_the_kind() -> None:

@@ -15,7 +15,7 @@ import pytest
 from engine.contracts.datasets import LabelKind
 from engine.datasets import masks
 from engine.datasets.formats.base import DatasetFormat, ExportSet
-from engine.datasets.formats.registry import FORMATS, recognise
+from engine.datasets.formats.registry import FORMATS, recognise, serving
 from engine.datasets.labels import ImageLabels, Label
 from engine.errors import InputError
 from tests.format_sets import HOSTILE_CLASSES, HOSTILE_NAMES, draw, heads_of, make_set, written
@@ -38,7 +38,7 @@ def test_files_of_hostile_names_survive(known: DatasetFormat, kind: LabelKind, t
         assert compare(expected, found, kind, known.keeps_of(kind)) == []
         assert lost_heads(out.classes, found, kind, known.keeps_of(kind)) == []
         assert (found.skipped, found.repaired) == ([], [])
-        assert recognise(look(folder).source, kind)[0].format is known
+        assert serving(recognise(look(folder).source), kind)[0].format is known
 
 
 @pytest.mark.parametrize(("known", "kind"), PAIRS, ids=IDS)

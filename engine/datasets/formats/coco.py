@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 from engine.contracts.datasets import LabelKind, Split
 from engine.datasets.archive import Member
@@ -44,6 +44,8 @@ KINDS: tuple[tuple[str, LabelKind], ...] = (
     ("points", "points"), ("masks", "masks"), ("boxes", "boxes"), ("bare", "tags"), ("masks", "regions"),
 )  # fmt: skip
 """Which kinds of label a shape serves, the one that most people want first."""
+FEW: Final = 0.5
+"""Share of the annotations; a shape that fewer have comes after those that more have."""
 
 
 def recognise(view: SourceView) -> Recognition | None:
@@ -52,7 +54,8 @@ def recognise(view: SourceView) -> Recognition | None:
     if not files:
         return None
     found = sum((one.found for one in files), Counter[str]())
-    kinds = [kind for word, kind in KINDS if found[word]]
+    served = [(found[word] < FEW * found["all"], kind) for word, kind in KINDS if found[word]]
+    kinds = [kind for _, kind in sorted(served, key=lambda one: one[0])]
     names = tuple(head.name for head in heads(files))
     images = sum(len(one.images) for one in files)
     listed = ", ".join(one.path for one in files[:SHOWN])

@@ -70,9 +70,14 @@ def label_of(entry: dict[str, Any], category: Category) -> tuple[Label, set[str]
         else (),
         repairs=tuple(repairs),
     )
-    shapes = (("boxes", box), ("masks", mask), ("points", points))
+    shapes = (("boxes", box), ("masks", mask if _usable(mask) else None), ("points", points))
     kinds = {word for word, shape in shapes if shape is not None}
     return label, kinds or {"bare"}
+
+
+def _usable(mask: Mask | None) -> bool:
+    """Whether a mask may enclose something; an outline needs three corners."""
+    return isinstance(mask, Rle) or (mask is not None and any(len(ring) >= 6 for ring in mask.rings))
 
 
 def _box(value: Any, repairs: list[str]) -> Box | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from engine.contracts.datasets import FormatGuess, LabelKind
@@ -60,13 +60,15 @@ FORMATS: tuple[DatasetFormat, ...] = (
 class Found:
     """A format that a source could be, why, and the view that has looked into it already.
 
-    ``beside`` says what else is in the source that cannot be used.
+    ``beside`` says what else is in the source that cannot be used. ``doubtful``: it fits, and most likely
+    something else is meant.
     """
 
     format: DatasetFormat
     recognition: Recognition
     view: SourceView
     beside: tuple[str, ...] = ()
+    doubtful: bool = False
 
     def guess(self) -> FormatGuess:
         """Give it as a record for screens."""
@@ -107,11 +109,10 @@ def get_format(name: str, labels: LabelKind) -> DatasetFormat:
     raise InputError(f"There is no format called “{name}” for this task.", f"Choose one of: {names}.")
 
 
-def recognise(source: Source, labels: LabelKind | None = None) -> list[Found]:
+def recognise(source: Source) -> list[Found]:
     """Say which formats the source could be, the most explicit first.
 
-    With ``labels``, only those that seem to hold this kind or one that it can be made from, or pictures
-    without any label. Raises ``InputError`` when the only labels that there are cannot be used.
+    Raises ``InputError`` when the only labels that there are cannot be used.
     """
     found, refusals = [], list[InputError]()
     for known in FORMATS:
@@ -121,20 +122,31 @@ def recognise(source: Source, labels: LabelKind | None = None) -> list[Found]:
         except InputError as error:
             refusals.append(error)
             continue
-        if recognition is None or (labels and not _serves(known, recognition, labels)):
-            continue
-        found.append(Found(known, recognition, view))
-    explicit = [one for one in found if one.format not in (class_folders.FORMAT, loose_images.FORMAT)]
+        if recognition is not None:
+            found.append(Found(known, recognition, view))
+    explicit = [one for one in found if is_explicit(one)]
     if refusals and not explicit:
         raise refusals[0]
-    if refusals:
-        # The set is something else beside; what could not be used is said with it.
-        found = [replace(one, beside=tuple(str(error) for error in refusals)) for one in found]
-        explicit = [one for one in found if one.format in [other.format for other in explicit]]
     if explicit and not any("class" in one.recognition.kinds for one in explicit):
-        # Folders of images and masks look like classes too; who means that says so.
-        return [one for one in found if one.format is not class_folders.FORMAT]
-    return found
+        # Folders of images and masks look like classes too; who means that names the task.
+        found = [replace(one, doubtful=one.format is class_folders.FORMAT) for one in found]
+    # The set is something else beside what could not be used, which is said with it.
+    return [replace(one, beside=tuple(str(error) for error in refusals)) for one in found]
+
+
+def serving(found: Sequence[Found], labels: LabelKind | None) -> list[Found]:
+    """Keep the formats that hold this kind of label or one that it can be made from, or none at all.
+
+    Without ``labels``, those that are what they seem to be.
+    """
+    if labels is None:
+        return [one for one in found if not one.doubtful]
+    return [one for one in found if _serves(one.format, one.recognition, labels)]
+
+
+def is_explicit(found: Found) -> bool:
+    """Whether label files say what the source is, not only where its pictures lie."""
+    return found.format not in (class_folders.FORMAT, loose_images.FORMAT)
 
 
 def _serves(known: DatasetFormat, recognition: Recognition, labels: LabelKind) -> bool:
