@@ -214,6 +214,8 @@ def _read_masks(
     """Read the mask pictures of all images that can be used, by path."""
     wanted = {mask.path for row in understood.rows if not taken[row.path].error for mask in row.masks}
     members = [member for member in understood.source.members if member.path in wanted]
+    if not members:
+        return {}
 
     def tick(done: int) -> None:
         work.check_stop()
