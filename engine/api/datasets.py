@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Unpack
+from typing import Any, Unpack
 
 from sqlalchemy.orm import Session
 
@@ -108,7 +108,8 @@ class Datasets:
             if task and made.task != task:
                 _retarget(session, made, task)
             made_id, person = made.id, local_person(session)
-        payload = import_payload(taken, source_name, made_id, chosen, staged=staged, person=person, **choices)
+        told: dict[str, Any] = {"staged": staged, "person": person, "made_project": project is None}
+        payload = import_payload(taken, source_name, made_id, chosen, **told, **choices)
         return self.jobs.enqueue("import", payload, project=made_id, key=key and f"{key}:import")
 
     def start_recognition(

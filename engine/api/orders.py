@@ -17,12 +17,14 @@ def import_payload(
     *,
     staged: bool = False,
     person: str | None = None,
+    made_project: bool = False,
     **choices: Unpack[ImportChoices],
 ) -> dict[str, Any]:
     """Put together the payload of an ``import`` or ``recognise`` job.
 
     ``task_of_project`` is None when the set itself says what it is for. ``staged``: the source was
-    uploaded, and goes away with the import. ``person`` is who asked for it.
+    uploaded, and goes away with the import. ``person`` is who asked for it. ``made_project``: the project
+    is there for this import only.
     """
     return {
         "format": None,
@@ -35,4 +37,5 @@ def import_payload(
         "tasks": tasks_by_labels(),
         "staged": staged,
         "person": person,
+        "made_project": made_project,
     }

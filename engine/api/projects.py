@@ -16,6 +16,7 @@ from engine.contracts.base import utc_now
 from engine.contracts.jobs import ENDED, JobInfo, JobState
 from engine.contracts.projects import ProjectStatus, ProjectSummary, SampleInfo, TaskInfo
 from engine.contracts.results import MetricValue
+from engine.datasets import queries
 from engine.errors import ConflictError, InputError, NotFoundError
 from engine.storage.database import Database, new_id
 from engine.storage.tables import ClassRow, ExportRow, ImageRow, JobRow, Project, RunRow
@@ -34,12 +35,12 @@ class Projects:
         self.jobs = jobs
 
     def list(self) -> tuple[ProjectSummary, ...]:
-        """Return all projects, newest first."""
+        """Return all projects, newest first, but not what a refused or stopped import left empty."""
         with self.database.read() as session:
             rows = session.scalars(
                 select(Project).where(Project.deleted_at.is_(None)).order_by(Project.created_at.desc())
             ).all()
-            return tuple(_summary(session, row) for row in rows)
+            return tuple(_summary(session, row) for row in rows if not _left_empty(session, row.id))
 
     def get(self, project: str) -> ProjectSummary:
         """Return one project by id or by its unique name; raises ``NotFoundError``."""
@@ -218,6 +219,14 @@ def _best_run(session: Session, row: Project) -> RunRow | None:
         return sign * float(best["value"])
 
     return max(scored, key=value)
+
+
+def _left_empty(session: Session, project: str) -> bool:
+    """Whether a project was made by an import that has ended without a picture, and nothing else came."""
+    if queries.has_images(session, project):
+        return False
+    jobs = session.scalars(select(JobRow).where(JobRow.project_id == project)).all()
+    return any(job.payload.get("made_project") for job in jobs) and all(job.state in ENDED for job in jobs)
 
 
 def _summary(session: Session, row: Project) -> ProjectSummary:
