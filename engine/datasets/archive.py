@@ -11,9 +11,6 @@ from __future__ import annotations
 import io
 import lzma
 import os
-import posixpath
-import re
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +20,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from engine.datasets.paths import PATH_LENGTH, clean_path, shown, suffix_of
 from engine.datasets.tar_files import Window, inflate, is_tar, list_tar, packing
 from engine.datasets.zip_files import list_zip, open_entry
 from engine.errors import ArchiveError, InputError, LimitError
@@ -45,7 +43,6 @@ LITTER = frozenset(
 )
 MEMBER_BYTES = 256 * 2**20
 """No single picture is larger; what is held in memory at once stays bounded."""
-PATH_LENGTH = 1_000
 DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError)
 """What reading a damaged member raises, whichever way it was packed."""
 
@@ -158,24 +155,10 @@ def open_source(paths: Sequence[tuple[str, Path]], limits: Limits, scratch: Path
         raise InputError("There is nothing to import.", "Choose a ZIP, a folder or some pictures.")
     gathered = _Gathered(limits)
     for name, path in paths:
-        if path.is_dir():
-            _gather_folder(path, gathered)
-        elif not path.is_file():
-            raise InputError(f"“{path}” does not exist.", "Check the path.")
-        elif _is_tar(name, path):
-            _gather_tar(name, path, gathered, scratch)
-        elif zipfile.is_zipfile(path) and not _named_as_image(name):
-            _gather_zip(path, gathered)
-        elif _is_archive(name):
-            kind = {".zip": "ZIP", ".tar": "TAR"}.get(suffix_of(name), "ZIP or TAR")
-            raise ArchiveError(
-                f"“{name}” is no {kind} that can be read.", "Pack the pictures into an ordinary ZIP."
-            )
-        else:
-            gathered.add(name, path.stat().st_size, str(path))
+        _gather(name, path, gathered, scratch)
     for member in [member for member in gathered.members.values() if member.path.lower().endswith(TIFFS)]:
         gathered.add_pages(member)
-    title = paths[0][0] if len(paths) == 1 else f"{len(paths):,} files"
+    title = shown(paths[0][0]) if len(paths) == 1 else f"{len(paths):,} files"
     return Source(
         title, tuple(gathered.members.values()), gathered.ignored, tuple(gathered.skipped), gathered.groups
     )
@@ -226,32 +209,6 @@ def read_member(member: Member) -> bytes:
     if len(content) > MEMBER_BYTES:
         raise ArchiveError(f"larger than {MEMBER_BYTES >> 20} MiB")
     return content
-
-
-def clean_path(name: str) -> str:
-    """Return ``name`` as a relative path with forward slashes, NFC.
-
-    Raises ``ValueError`` with the reason when it is absolute, leaves its folder, or cannot be a path.
-    """
-    if "\0" in name:
-        raise ValueError("the name holds a zero byte")
-    if any("\ud800" <= character <= "\udfff" for character in name):
-        raise ValueError("the name is not Unicode text")
-    path = unicodedata.normalize("NFC", name).replace("\\", "/")
-    if path.startswith("//"):
-        raise ValueError("the path names another computer")
-    if path.startswith("/"):
-        raise ValueError("the path is absolute")
-    if re.match(r"[A-Za-z]:", path):
-        raise ValueError("the path names a drive")
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    if ".." in parts:
-        raise ValueError("the path leaves the archive")
-    if not parts or len(path) > PATH_LENGTH:
-        raise ValueError(f"the path is empty or longer than {PATH_LENGTH:,} characters")
-    if any(unicodedata.category(character) == "Cc" for character in path):
-        raise ValueError("the name holds control characters")
-    return "/".join(parts)
 
 
 class _Gathered:
@@ -325,19 +282,33 @@ class _Gathered:
             self.groups[path] = member.path
 
     def skip(self, name: str, reason: str) -> None:
-        """Record that a file is not taken in."""
-        self.skipped.append((name.replace("\0", "\\0")[:PATH_LENGTH], reason))
-
-
-def suffix_of(name: str) -> str:
-    """Return the ending of a file's name in lower case, with its dot; paths are parted by slashes."""
-    return posixpath.splitext(name)[1].lower()
+        """Record that a file is not taken in, by a name that can be kept and printed."""
+        self.skipped.append((shown(name)[:PATH_LENGTH], reason))
 
 
 def is_litter(path: str) -> bool:
     """Whether a path is what operating systems leave behind, and no part of a dataset."""
     parts = path.lower().split("/")
     return any(part in LITTER for part in parts) or parts[-1].startswith("._")
+
+
+def _gather(name: str, path: Path, gathered: _Gathered, scratch: Path | None) -> None:
+    """Take in what one of the given paths is."""
+    if path.is_dir():
+        _gather_folder(path, gathered)
+    elif not path.is_file():
+        raise InputError(f"“{shown(str(path))}” does not exist.", "Check the path.")
+    elif _is_tar(name, path):
+        _gather_tar(name, path, gathered, scratch)
+    elif zipfile.is_zipfile(path) and not _named_as_image(name):
+        _gather_zip(path, gathered)
+    elif _is_archive(name):
+        kind = {".zip": "ZIP", ".tar": "TAR"}.get(suffix_of(name), "ZIP or TAR")
+        raise ArchiveError(
+            f"“{shown(name)}” is no {kind} that can be read.", "Pack the pictures into an ordinary ZIP."
+        )
+    else:
+        gathered.add(name, path.stat().st_size, str(path))
 
 
 def _gather_folder(folder: Path, gathered: _Gathered) -> None:

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.datasets.archive import Source, clean_path, open_source, read_member
+from engine.datasets.archive import Source, open_source, read_member
+from engine.datasets.paths import clean_path, shown
 from engine.errors import ArchiveError, InputError, LimitError
 from engine.settings import Limits
 
@@ -184,6 +185,32 @@ def test_a_folder_gives_the_same_members(tmp_path: Path) -> None:
         ("loop", "a link"),
         ("pipe.jpg", "no regular file"),
     ]
+
+
+def test_names_that_are_no_text_are_skipped_by_a_name_that_can_be_written(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    (folder / "a").mkdir(parents=True)
+    place = os.fsencode(folder / "a")
+    for name in (b"bad\xff.png", b"two\nlines.png", b"esc\x1b[31m.png"):
+        Path(os.fsdecode(place + b"/" + name)).write_bytes(b"x")
+    Path(os.fsdecode(place + b"/link\xfe\n")).symlink_to("nowhere")
+    os.mkfifo(os.fsdecode(place + b"/pipe\xfd"))
+    (folder / "good é😀.png").write_bytes(b"x")
+    source = open_source(((os.fsdecode(b"named\xff"), folder),), LIMITS)
+    assert paths(source) == ["good é😀.png"] and source.name == r"named\xff"
+    assert dict(source.skipped) == {
+        r"a/bad\xff.png": "the name is not Unicode text",
+        r"a/two\nlines.png": "the name holds control characters",
+        r"a/esc\x1b[31m.png": "the name holds control characters",
+        r"a/link\xfe\n": "a link",
+        r"a/pipe\xfd": "no regular file",
+    }
+    assert all(name.encode() and name.isprintable() for name, _ in source.skipped)
+
+
+@pytest.mark.parametrize("name", ["plain.png", "日本 é😀👩‍🚀.png", "back\\slash", "=cmd|x", "a b"])
+def test_names_that_can_be_printed_are_shown_as_they_are(name: str) -> None:
+    assert shown(name) == name
 
 
 def test_loose_files_keep_the_names_that_they_had(tmp_path: Path) -> None:

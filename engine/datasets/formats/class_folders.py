@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contracts.datasets import Split
-from engine.datasets.archive import clean_path, is_litter
+from engine.datasets.archive import is_litter
 from engine.datasets.formats.base import (
     DatasetFormat,
     ExportSet,
@@ -27,6 +27,7 @@ from engine.datasets.formats.base import (
 )
 from engine.datasets.formats.writing import ImageNames
 from engine.datasets.labels import ImageLabels, Label
+from engine.datasets.paths import clean_path
 from engine.errors import InputError
 
 SHOWN = 5  # class names in a sentence

@@ -7,7 +7,8 @@ import shutil
 import unicodedata
 from pathlib import Path, PurePosixPath
 
-from engine.datasets.archive import clean_path, is_litter
+from engine.datasets.archive import is_litter
+from engine.datasets.paths import clean_path
 
 MOST_BYTES = 180  # of one name; file systems take 255, and label files need room for their endings
 UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\\]')
