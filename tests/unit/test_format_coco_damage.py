@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.datasets.formats import coco
@@ -208,6 +208,7 @@ lasting = settings(max_examples=150, deadline=None)
 
 
 @lasting
+@example(place=("categories", 0, "name"), value="")
 @given(place=st.sampled_from(PLACES), value=ODD)
 def test_values_of_other_types_are_refused_or_accounted_for(
     folder: Path, place: tuple[Any, ...], value: Any

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import unicodedata
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -55,16 +56,20 @@ def skipped(file: str, line: int | None, reason: str) -> LabelIssue:
 
 
 class AmbiguousNameError(LookupError):
-    """A label file names an image in a way that fits several; to choose one would be a guess."""
+    """A label file names an image in a way that fits several; to choose one would be a guess.
 
-    def __init__(self, name: str, paths: Sequence[str]) -> None:
-        super().__init__(f"{len(paths)} images of this name are in the source; give the whole path")
+    ``paths`` are two of the ``count`` images that it fits.
+    """
+
+    def __init__(self, name: str, paths: tuple[str, str], count: int) -> None:
+        super().__init__(f"{count} images of this name are in the source; give the whole path")
         self.name = name
         self.paths = paths
+        self.count = count
 
     def refusal(self, file: str) -> InputError:
         """Return what a person is told of the label file that does so."""
-        more = f" ({len(self.paths):,} images have this name)" if len(self.paths) > 2 else ""
+        more = f" ({self.count:,} images have this name)" if self.count > 2 else ""
         return InputError(
             f"“{self.name[:200]}” in “{file}” can mean “{self.paths[0]}” or “{self.paths[1]}”{more}.",
             "Write the whole path there, or give the pictures different names.",
@@ -256,17 +261,19 @@ class DatasetFormat:
 
 
 class ImageIndex:
-    """Finds an image by the name that a label file gives; nothing outside the source is looked at."""
+    """Finds an image by the name that a label file gives; nothing outside the source is looked at.
+
+    The paths are kept backwards, part by part, and sorted: those with one end follow one another, so that
+    a name is found in logarithmic time however many images have it.
+    """
 
     def __init__(self, paths: Iterable[str]) -> None:
-        self._by_name: dict[str, list[list[str]]] = defaultdict(list)
+        self._paths = dict.fromkeys(paths)
+        self._backwards = sorted(map(_backwards, self._paths))
+        self._depth = max((path.count("/") + 1 for path in self._paths), default=0)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
-        self._paths: set[str] = set()
-        for path in paths:
-            parts = path.split("/")
-            self._paths.add(path)
-            self._by_name[parts[-1]].append(parts)
-            self._by_stem[posixpath.splitext(parts[-1])[0]].append(path)
+        for path in self._paths:
+            self._by_stem[posixpath.splitext(posixpath.basename(path))[0]].append(path)
 
     def __call__(self, name: str) -> str:
         """Return the one path that ``name`` means; raises ``LookupError`` with the reason.
@@ -280,27 +287,50 @@ class ImageIndex:
             raise LookupError("it is an address, and nothing is fetched")
         # A name may begin or end with a space; only when there is no such name, it is the text's own.
         spelt, parts = _parts(name), _parts(name.strip())
-        if spelt and spelt[-1] in self._by_name:
+        if spelt and self._ending_in(spelt[-1:]):
             parts = spelt
-        path = "/".join(parts)
-        if path in self._paths:
-            return path
-        found = self._by_name.get(parts[-1], []) if parts else []
-        overlap = [(_common(parts, candidate), candidate) for candidate in found]
-        whole = [
-            (length, candidate) for length, candidate in overlap if length in (len(parts), len(candidate))
-        ]
-        if not whole:
-            raise LookupError("no image of this name is in the source")
-        longest = max(length for length, _ in whole)
-        best = [candidate for length, candidate in whole if length == longest]
-        if len(best) > 1:
-            raise AmbiguousNameError(name, sorted("/".join(candidate) for candidate in best))
-        return "/".join(best[0])
+        if "/".join(parts) in self._paths:
+            return "/".join(parts)
+        longer = self._ending_in(parts) if parts else range(0)
+        if len(longer) == 1:
+            return _forwards(self._backwards[longer[0]])
+        if longer:
+            first, second = (_forwards(self._backwards[at]) for at in longer[:2])
+            raise AmbiguousNameError(name, (first, second), len(longer))
+        for start in range(max(1, len(parts) - self._depth), len(parts)):
+            if (end := "/".join(parts[start:])) in self._paths:
+                return end
+        raise LookupError("no image of this name is in the source")
 
-    def of_stem(self, stem: str) -> tuple[str, ...]:
+    def of_stem(self, stem: str) -> Sequence[str]:
         """Return all images whose file name without its ending is ``stem``."""
-        return tuple(self._by_stem.get(unicodedata.normalize("NFC", stem), ()))
+        return self._by_stem.get(unicodedata.normalize("NFC", stem), ())
+
+    def in_folder(self, folder: str, stem: str) -> Sequence[str]:
+        """Return the images of one folder whose file name without its ending is ``stem``."""
+        return self._by_place.get((folder, unicodedata.normalize("NFC", stem)), ())
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, str], list[str]]:
+        found: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for path in self._paths:
+            folder, name = posixpath.split(path)
+            found[folder, posixpath.splitext(name)[0]].append(path)
+        return found
+
+    def _ending_in(self, parts: Sequence[str]) -> range:
+        """Return where the paths stand that end in these parts."""
+        end = "/".join(reversed(parts))
+        # Behind "/" comes "0": all that begins with the one lies before the other.
+        return range(bisect_left(self._backwards, f"{end}/"), bisect_left(self._backwards, f"{end}0"))
+
+
+def _backwards(path: str) -> str:
+    return "/".join(reversed(path.split("/"))) + "/"
+
+
+def _forwards(path: str) -> str:
+    return "/".join(reversed(path[:-1].split("/")))
 
 
 def split_of(name: str) -> Split | None:
@@ -316,10 +346,3 @@ def clean_class(name: str) -> str:
 def _parts(name: str) -> list[str]:
     plain = unicodedata.normalize("NFC", name).replace("\\", "/")
     return [part for part in plain.split("/") if part not in ("", ".", "..")]
-
-
-def _common(one: list[str], other: list[str]) -> int:
-    length = 0
-    while length < min(len(one), len(other)) and one[-1 - length] == other[-1 - length]:
-        length += 1
-    return length

@@ -131,15 +131,19 @@ def _find(view: SourceView, one: File, name: str) -> str:
     try:
         return view.resolve(name)
     except LookupError:
-        last = PurePosixPath(name.replace("\\", "/")).name
-        folders = [
-            path
-            for path in view.resolve.of_stem(PurePosixPath(last).stem)
-            if path.endswith(f"/{last}") and one.split in map(split_of, path.split("/")[:-1])
-        ]
-        if one.split is None or len(folders) != 1:
+        folders = _of_split(view, one.split, PurePosixPath(name.replace("\\", "/")).name) if one.split else ()
+        if len(folders) != 1:
             raise
         return folders[0]
+
+
+def _of_split(view: SourceView, split: Split, name: str) -> Sequence[str]:
+    """Return the pictures of one file name that lie in a folder of a split."""
+    known: dict[tuple[str, str], Sequence[str]] = view.kept.setdefault("pictures of splits", {})
+    if (split, name) not in known:
+        found = (path for path in view.resolve.of_stem(PurePosixPath(name).stem) if path.endswith(f"/{name}"))
+        known[split, name] = [path for path in found if split in map(split_of, path.split("/")[:-1])]
+    return known[split, name]
 
 
 def _files(view: SourceView) -> list[File]:

@@ -63,7 +63,7 @@ def schemas(files: Sequence[File]) -> tuple[LabelSchema, ...]:
 
 def of_schema(files: Sequence[File], name: str) -> Sequence[File]:
     """Keep what belongs to the sort called ``name``; everything when there is none of this name."""
-    sort = next((sort for sort in _sorts(files) if sort.schema.name == name), None)
+    sort = next((sort for sort in _sorts(files) if name and sort.schema.name == name), None)
     if sort is None:
         return files
     chosen = [one for one in files if sort.path in (None, one.path)]

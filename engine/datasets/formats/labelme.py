@@ -189,13 +189,14 @@ def _image_of(view: SourceView, member: Member, name: str) -> str:
     wanted = posixpath.normpath(posixpath.join(folder, name.replace("\\", "/")))
     if wanted in view.by_path and view.by_path[wanted].is_image:
         return wanted
-    same = view.resolve.of_stem(PurePosixPath(member.path).stem)
-    beside = [path for path in same if posixpath.dirname(path) == folder]
+    stem = PurePosixPath(member.path).stem
+    beside = view.resolve.in_folder(folder, stem)
     if len(beside) == 1:
         return beside[0]
     try:
         return view.resolve(name)
     except LookupError:
+        same = view.resolve.of_stem(stem)
         if len(same) == 1:
             return same[0]
         raise
