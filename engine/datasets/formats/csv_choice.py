@@ -14,6 +14,7 @@ from engine.datasets.formats.base import SourceView, split_of
 from engine.datasets.formats.csv_columns import columns_of, is_image_name
 from engine.datasets.formats.csv_rows import Listing, find_image
 from engine.datasets.formats.csv_survey import Survey, survey
+from engine.datasets.formats.object_table import is_object_table
 from engine.datasets.formats.tables import SUFFIXES, open_table
 from engine.errors import InputError
 
@@ -70,8 +71,10 @@ def _shape(listing: Listing) -> tuple[object, ...]:
 
 def _surveyed(view: SourceView, member: Member) -> Surveyed | None:
     table = open_table(view, member)
-    columns = columns_of(table) if table is not None else None
-    if table is None or columns is None:
+    if table is None or (not table.named and is_object_table(table.first)):
+        return None  # it says what is where in masks, and no class of an image
+    columns = columns_of(table)
+    if columns is None:
         return None
     listing = Listing(table, columns, _split_in_name(member.path))
     listing = replace(listing, homes=_homes(view, listing))

@@ -6,8 +6,6 @@ mask (``{"1": "cell"}``; value, class); without any, all objects are of one clas
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,6 +36,7 @@ from engine.datasets.formats.mask_folders import (
 )
 from engine.datasets.formats.mask_lists import LIST_BYTES, find_list
 from engine.datasets.formats.object_table import TableWriter, classes_beside, find_table, read_table
+from engine.datasets.formats.tables import named_records
 from engine.datasets.formats.writing import ImageNames
 from engine.datasets.labels import ImageLabels, Label, MaskValues
 from engine.datasets.mask_values import told
@@ -139,7 +138,9 @@ def _table_of(view: SourceView, mask: str) -> Member | None:
 def _labels(view: SourceView, member: Member, mask: str) -> Iterator[Label]:
     """Yield a label for each entry; raises ``InputError`` when the file is no such list."""
     text = view.text(member)
-    entries = _json_entries(text) if member.path.lower().endswith(".json") else _csv_entries(text)
+    entries = (
+        _json_entries(text) if member.path.lower().endswith(".json") else _csv_entries(text, member.path)
+    )
     for line, value, name in entries:
         if not value.isdecimal() or len(value) > 10 or not name:
             raise InputError(
@@ -163,14 +164,13 @@ def _json_entries(text: str) -> Iterator[tuple[int | None, str, str]]:
         yield None, "damaged JSON", ""
 
 
-def _csv_entries(text: str) -> Iterator[tuple[int | None, str, str]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
-    fields = {(name or "").strip().casefold(): name for name in reader.fieldnames or ()}
-    value = next((name for key, name in fields.items() if key in VALUES), None)
-    title = next((name for key, name in fields.items() if key in CLASSES), None)
-    for row in reader:
-        said = (row[value] or "").strip() if value else ""
-        yield reader.line_num, said, clean_class(row[title] or "") if title else ""
+def _csv_entries(text: str, path: str) -> Iterator[tuple[int | None, str, str]]:
+    records = named_records(text, path)
+    _, names = next(records)
+    value = next((name for name in names if name in VALUES), None)
+    title = next((name for name in names if name in CLASSES), None)
+    for line, row in records:
+        yield line, row[value].strip() if value else "", clean_class(row[title]) if title else ""
 
 
 FORMAT = DatasetFormat(

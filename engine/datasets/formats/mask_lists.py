@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import Any
 
 from engine.datasets.archive import Member
 from engine.datasets.formats.base import SourceView, clean_class
+from engine.datasets.formats.tables import named_records
 from engine.datasets.formats.text_lists import BREAK, class_names, some
 from engine.datasets.labels import ClassHead, MaskValues
 from engine.datasets.mask_classes import BACKGROUNDS
@@ -130,7 +129,7 @@ def _entries(view: SourceView, member: Member) -> tuple[tuple[str, int | None, C
             else [(n, None, None) for n in names]
         )
     elif name in TABLES:
-        found = _read_table(view.text(member))
+        found = _read_table(view.text(member), member.path)
     else:
         found = _read_json(view.text(member), member.path)
     if len(found) > Limits().classes:
@@ -156,20 +155,20 @@ def _read_map(text: str) -> _Entries:
     return found
 
 
-def _read_table(text: str) -> _Entries:
+def _read_table(text: str, path: str) -> _Entries:
     """Read columns called name (or class), and r, g, b or value; another table is no class list."""
-    rows = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
-    fields = {(name or "").strip().casefold(): name for name in rows.fieldnames or ()}
-    title = next((fields[key] for key in ("name", "class", "label", "class_name") if key in fields), None)
-    number = next((fields[key] for key in ("value", "index", "id", "label_id") if key in fields), None)
-    shades = next((s for s in (("r", "g", "b"), ("red", "green", "blue")) if set(s) <= fields.keys()), None)
+    records = named_records(text, path)
+    _, names = next(records)
+    title = next((key for key in ("name", "class", "label", "class_name") if key in names), None)
+    number = next((key for key in ("value", "index", "id", "label_id") if key in names), None)
+    shades = next((s for s in (("r", "g", "b"), ("red", "green", "blue")) if set(s) <= names.keys()), None)
     if title is None or (number is None and shades is None):
         return []
     found: _Entries = []
-    for row in rows:
-        color = _color([row[fields[shade]] or "" for shade in shades]) if shades else None
-        value = (row[number] or "").strip() if number else ""
-        name = clean_class(row[title] or "")
+    for _, row in records:
+        color = _color([row[shade] for shade in shades]) if shades else None
+        value = row[number].strip() if number else ""
+        name = clean_class(row[title])
         if not name or (shades and color is None) or (number and not value.isdecimal()):
             return []
         found.append((name, int(value[:9]) if number else None, color))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,9 +18,11 @@ from typing import Any
 from engine.datasets.archive import Member
 from engine.datasets.formats.base import LabelIssue, Row, SourceView, clean_class, missing_image, skipped
 from engine.datasets.formats.mask_folders import IMAGE_WORDS
+from engine.datasets.formats.tables import csv_records
 from engine.datasets.formats.text_lists import FolderSplits, class_names, first_lines
 from engine.datasets.labels import ClassHead, ImageLabels, Label, MaskFile
 from engine.datasets.mask_values import told
+from engine.errors import InputError
 
 NEEDED = frozenset({"image", "mask", "class"})
 COLUMNS = ("image", "mask", "value", "class", "ignored", "attributes")
@@ -43,9 +45,8 @@ def find_table(view: SourceView, *, values: bool) -> Member | None:
     """Return the table nearest to the root whose objects have values in their masks, or have none."""
     for member in sorted(view.named(".csv"), key=lambda m: (m.path.count("/"), m.path)):
         lines = first_lines(view, member, 1)
-        cells = next(csv.reader(lines), []) if lines else []
-        names = {cell.strip().casefold() for cell in cells}
-        if names >= NEEDED and ("value" in names) == values:
+        names = set(_header(lines, member.path))
+        if is_object_table(names) and ("value" in names) == values:
             return member
     return None
 
@@ -113,12 +114,27 @@ class TableWriter:
         self._writer.writerow(row)
 
 
+def is_object_table(header: Iterable[str]) -> bool:
+    """Whether these names of columns are those of a table of objects in masks."""
+    return {cell.strip().casefold() for cell in header} >= NEEDED
+
+
+def _header(lines: Sequence[str], path: str) -> list[str]:
+    """Return the names of the columns; none when the first line is no CSV, so no table of ours."""
+    try:
+        _, cells = next(csv_records(lines, path), (0, []))
+    except InputError:
+        return []
+    return [cell.strip().casefold() for cell in cells]
+
+
 def _records(view: SourceView, member: Member) -> Iterator[tuple[int, Mapping[str, str]]]:
-    reader = csv.reader(io.StringIO(view.text(member), newline=""))
-    names = [cell.strip().casefold() for cell in next(reader, [])]
-    for cells in reader:
+    records = csv_records(io.StringIO(view.text(member), newline=""), member.path)
+    _, header = next(records, (0, []))
+    names = [cell.strip().casefold() for cell in header]
+    for line, cells in records:
         if any(cells):
-            yield reader.line_num, dict(zip(names, cells, strict=False))
+            yield line, dict(zip(names, cells, strict=False))
 
 
 def _take(

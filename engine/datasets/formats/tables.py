@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -91,6 +91,41 @@ def _records(text: str, delimiter: str) -> Iterator[list[str]]:
         return
 
 
+def csv_records(
+    lines: Iterable[str], path: str, delimiter: str = ",", *, trim: bool = False
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line on which each record ends, and its cells; blanks before a cell go with ``trim``.
+
+    Raises ``InputError``, which names the file, for what is no CSV or no text, and for endless cells.
+    """
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=trim)
+    last = 0
+    try:
+        for cells in reader:
+            last = reader.line_num
+            yield last, cells
+    except (csv.Error, UnicodeError) as error:
+        raise InputError(
+            f"“{path}” cannot be read after line {last} ({error}).", "Save it as CSV in UTF-8."
+        ) from error
+
+
+def named_records(text: str, path: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the line of each record that is not empty, and its cells by column (lower case, trimmed).
+
+    Of columns of one name, the first counts. The first record, of line and names, has empty cells.
+    Raises ``InputError`` as ``csv_records`` does.
+    """
+    records = csv_records(io.StringIO(text, newline=""), path, trim=True)
+    line, header = next(records, (0, []))
+    names = [cell.strip().casefold() for cell in header]
+    yield line, dict.fromkeys(names, "")
+    for line, cells in records:
+        if any(cells):
+            filled = [*cells, *[""] * (len(names) - len(cells))]
+            yield line, dict(reversed(list(zip(names, filled, strict=False))))
+
+
 @dataclass(frozen=True)
 class TextTable:
     """CSV or TSV; the line of a record is the one on which it ends."""
@@ -108,17 +143,10 @@ class TextTable:
         """Yield line and cells; raises ``InputError`` when it is no text in UTF-8 or UTF-16."""
         with self.view.open(self.member) as stream:
             text = io.TextIOWrapper(stream, encoding=self.encoding, newline="")
-            reader = csv.reader(text, delimiter=self.delimiter)
-            try:
-                for number, cells in enumerate(reader):
-                    _check_rows(self.member, number)
-                    if number >= skip and any(cell.strip() for cell in cells):
-                        yield reader.line_num, cells
-            except (csv.Error, UnicodeError) as error:
-                raise InputError(
-                    f"“{self.member.path}” cannot be read after line {reader.line_num} ({error}).",
-                    "Save it as CSV in UTF-8.",
-                ) from error
+            for number, (line, cells) in enumerate(csv_records(text, self.member.path, self.delimiter)):
+                _check_rows(self.member, number)
+                if number >= skip and any(cell.strip() for cell in cells):
+                    yield line, cells
 
 
 @dataclass(frozen=True)
