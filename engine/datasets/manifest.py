@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from engine.contracts.base import utc_now
 from engine.contracts.datasets import SPLITS, ClassInfo, LabelItem, Split
 from engine.datasets import editlog
+from engine.datasets.changes import differences
 from engine.errors import NotFoundError
 from engine.settings import Settings
 from engine.storage.blobs import BlobStore
@@ -142,20 +143,8 @@ def _head(session: Session, project_id: str) -> tuple[dict[str, Any], Iterator[d
 
 def _head_images(session: Session, in_use: ColumnElement[bool]) -> Iterator[dict[str, Any]]:
     """Walk images and their labels side by side, both by path, so that a large set is never held whole."""
-    images = (
-        select(
-            ImageRow.id,
-            ImageRow.path,
-            ImageRow.sha256,
-            ImageRow.width,
-            ImageRow.height,
-            ImageRow.split,
-            ImageRow.negative,
-            ImageRow.group_key,
-        )
-        .where(in_use)
-        .order_by(ImageRow.path)
-    )
+    columns = ("id", "path", "sha256", "width", "height", "split", "negative", "group_key")
+    images = select(*(getattr(ImageRow, name) for name in columns)).where(in_use).order_by(ImageRow.path)
     labels = (
         select(AnnotationRow.id, AnnotationRow.image_id, AnnotationRow.class_id, AnnotationRow.geometry)
         .join(ImageRow, ImageRow.id == AnnotationRow.image_id)
@@ -172,17 +161,8 @@ def _head_images(session: Session, in_use: ColumnElement[bool]) -> Iterator[dict
                 for label in ahead[1]
             ]
             ahead = next(grouped, None)
-        values = {
-            "id": row.id,
-            "path": row.path,
-            "sha256": row.sha256,
-            "width": row.width,
-            "height": row.height,
-            "split": row.split,
-            "labels": own,
-            "negative": row.negative,
-            "group": row.group_key,
-        }
+        values = dict(zip(columns, row, strict=True))
+        values |= {"group": values.pop("group_key"), "labels": own}
         yield _image_values(values)
 
 
@@ -252,7 +232,7 @@ def freeze_version(
     project = session.get_one(Project, project_id)
     changes = ""
     if last is not None:
-        changes = describe_changes(decode(store.read(last.manifest)), decode(store.read(digest)))
+        changes = differences(store.path(last.manifest), store.path(digest)).words()
     editlog.know(session, person)
     version = VersionRow(
         id=new_id(),
@@ -271,39 +251,11 @@ def freeze_version(
     return version
 
 
-def describe_changes(before: Manifest, after: Manifest) -> str:
-    """Say in words what changed, such as "3 labels changed, 2 images left out"."""
-    old = {image.id: image for image in before.images}
-    new = {image.id: image for image in after.images}
-    both = old.keys() & new.keys()
-    labels = sum(_classes(old[key]) != _classes(new[key]) for key in both)
-    splits = sum(old[key].split != new[key].split for key in both)
-    names_before = {info.id: info.name for info in before.classes}
-    names_after = {info.id: info.name for info in after.classes}
-    renamed = sum(names_before[key] != names_after[key] for key in names_before.keys() & names_after.keys())
-    parts = (
-        (labels, "label changed", "labels changed"),
-        (len(old.keys() - new.keys()), "image left out", "images left out"),
-        (len(new.keys() - old.keys()), "image added", "images added"),
-        (splits, "image moved to another split", "images moved to another split"),
-        (len(names_after.keys() - names_before.keys()), "class added", "classes added"),
-        (len(names_before.keys() - names_after.keys()), "class removed", "classes removed"),
-        (renamed, "class renamed", "classes renamed"),
-    )
-    return ", ".join(f"{count:,} {one if count == 1 else many}" for count, one, many in parts if count)
-
-
 def as_split(value: str | None) -> Split | None:
     """Give a stored split its type; raises ``ValueError`` for what is no split."""
     if value is None:
         return None
     return SPLITS[SPLITS.index(cast("Split", value))]
-
-
-def _classes(image: ManifestImage) -> tuple[bool, list[str]]:
-    """Give what an image's labels say, without their ids."""
-    said = sorted(label.model_dump_json(exclude={"id"}, exclude_defaults=True) for label in image.labels)
-    return image.negative, said
 
 
 def _line(value: dict[str, Any]) -> bytes:

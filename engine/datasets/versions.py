@@ -1,15 +1,15 @@
 """What differs between two versions, and going back to one.
 
-Manifests are read a line at a time and compared as values, since a version may hold a million labels.
+Manifests are read a line at a time, since a version may hold a million labels.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -22,6 +22,7 @@ from engine.contracts.datasets import (
     VersionDiff,
 )
 from engine.datasets import editlog
+from engine.datasets.changes import differences
 from engine.datasets.editlog import Change, Entry, Values
 from engine.datasets.manifest import as_split, freeze_version
 from engine.errors import ConflictError, InputError, NotFoundError
@@ -31,12 +32,13 @@ from engine.storage.tables import AnnotationRow, ClassRow, ImageRow, Project, Ve
 
 
 @dataclass
-class _Frozen:
-    """What a comparison holds of a version: each image's split and what is said of it, and counts."""
+class _Target:
+    """What a restored version asks of the images that it holds; ``columns`` only where they differ."""
 
-    classes: dict[str, str]
-    images: dict[str, tuple[str | None, str]] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)
+    images: set[str] = field(default_factory=set)
+    paths: set[str] = field(default_factory=set)
+    columns: dict[str, Values] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -50,34 +52,30 @@ class _Now:
 
 def compare(session: Session, settings: Settings, project_id: str, before: int, after: int) -> VersionDiff:
     """Say what differs between two versions by number; raises ``NotFoundError``."""
-    old = _frozen(settings, find_version(session, project_id, before))
-    new = _frozen(settings, find_version(session, project_id, after))
-    both = [image_id for image_id in new.images if image_id in old.images]
-    diff = VersionDiff(
+    first, second = (find_version(session, project_id, number) for number in (before, after))
+    found = differences(_path(settings, first), _path(settings, second), count=True)
+    old, new = found.classes_before, found.classes_after
+    return VersionDiff(
         before=before,
         after=after,
-        added=tuple(image_id for image_id in new.images if image_id not in old.images),
-        left_out=tuple(image_id for image_id in old.images if image_id not in new.images),
-        relabelled=tuple(key for key in both if old.images[key][1] != new.images[key][1]),
+        added=tuple(found.added),
+        left_out=tuple(found.left_out),
+        relabelled=tuple(found.relabelled),
         moved=tuple(
-            SplitMove(image=key, before=as_split(old.images[key][0]), after=as_split(new.images[key][0]))
-            for key in both
-            if old.images[key][0] != new.images[key][0]
+            SplitMove(image=key, before=as_split(was), after=as_split(now)) for key, was, now in found.moved
         ),
-        classes_added=tuple(name for key, name in new.classes.items() if key not in old.classes),
-        classes_removed=tuple(name for key, name in old.classes.items() if key not in new.classes),
+        classes_added=tuple(new[key] for key in found.classes_added),
+        classes_removed=tuple(old[key] for key in found.classes_removed),
         classes_renamed=tuple(
-            ClassRename(id=key, before=old.classes[key], after=name)
-            for key, name in new.classes.items()
-            if key in old.classes and old.classes[key] != name
+            ClassRename(id=key, before=old[key], after=new[key]) for key in found.classes_renamed
         ),
         counts=tuple(
-            ClassChange(id=key, name=name, before=old.counts[key], after=new.counts[key])
-            for key, name in (old.classes | new.classes).items()
-            if old.counts[key] != new.counts[key]
+            ClassChange(id=key, name=name, before=found.counts_before[key], after=found.counts_after[key])
+            for key, name in {**old, **new}.items()
+            if found.counts_before[key] != found.counts_after[key]
         ),
+        changes=found.words(),
     )
-    return diff.model_copy(update={"changes": _words(diff)})
 
 
 def freeze(
@@ -111,14 +109,15 @@ def restore(
     """
     if (done := editlog.receipt(session, project_id, key)) is not None:
         return done
-    header, *images = _lines(settings, find_version(session, project_id, number))
-    wanted = {row["id"]: row for row in images}
+    lines = _lines(settings, find_version(session, project_id, number))
+    header = next(lines)
     now = _images_now(session, project_id)
-    _expect_there(number, wanted, now)
     changes = {image_id: Change(image_id) for image_id in now}
-    _restore_labels(session, project_id, wanted, changes)
-    _restore_use(session, wanted, now, changes)
-    for image_id, before in editlog.set_images(session, _columns(wanted, now)).items():
+    target = _read_target(session, lines, now, changes)
+    _expect_there(number, target)
+    _put_labels_back(session, project_id, changes)
+    _restore_use(session, target.images, now, changes)
+    for image_id, before in editlog.set_images(session, _columns(target, now)).items():
         changes[image_id].before = before
     made = [change for change in changes.values() if change != Change(change.image_id)]
     if values := _project_values(session, project_id, header):
@@ -138,42 +137,15 @@ def find_version(session: Session, project_id: str, number: int) -> VersionRow:
     return row
 
 
+def _path(settings: Settings, version: VersionRow) -> Path:
+    return BlobStore(settings.files).path(version.manifest)
+
+
 def _lines(settings: Settings, version: VersionRow) -> Iterator[Values]:
     """Read a manifest: its header, then its images; what most images do not have may be missing."""
-    with BlobStore(settings.files).path(version.manifest).open("rb") as handle:
+    with _path(settings, version).open("rb") as handle:
         for line in handle:
             yield json.loads(line)
-
-
-def _frozen(settings: Settings, version: VersionRow) -> _Frozen:
-    lines = _lines(settings, version)
-    found = _Frozen({info["id"]: info["name"] for info in next(lines)["classes"]})
-    for row in lines:
-        said = [_said(label) for label in row["labels"]]
-        found.counts.update(label["class_id"] for label in row["labels"])
-        found.images[row["id"]] = (row["split"], f"{bool(row.get('negative'))} {sorted(said)}")
-    return found
-
-
-def _said(label: Mapping[str, Any]) -> str:
-    """Give what a label says, without its id; an empty value says nothing."""
-    return json.dumps(
-        {name: value for name, value in label.items() if name != "id" and value}, sort_keys=True
-    )
-
-
-def _words(diff: VersionDiff) -> str:
-    parts = (
-        (diff.relabelled, "label changed", "labels changed"),
-        (diff.left_out, "image left out", "images left out"),
-        (diff.added, "image added", "images added"),
-        (diff.moved, "image moved to another split", "images moved to another split"),
-        (diff.classes_added, "class added", "classes added"),
-        (diff.classes_removed, "class removed", "classes removed"),
-        (diff.classes_renamed, "class renamed", "classes renamed"),
-    )
-    told = ((len(found), one, many) for found, one, many in parts if found)
-    return ", ".join(f"{count:,} {one if count == 1 else many}" for count, one, many in told)
 
 
 def _images_now(session: Session, project_id: str) -> dict[str, _Now]:
@@ -186,32 +158,59 @@ def _images_now(session: Session, project_id: str) -> dict[str, _Now]:
     }
 
 
-def _expect_there(number: int, wanted: Mapping[str, Values], now: Mapping[str, _Now]) -> None:
-    gone = [row["path"] for key, row in wanted.items() if key not in now or now[key].sha256 != row["sha256"]]
-    if gone:
+def _read_target(
+    session: Session, lines: Iterator[Values], now: Mapping[str, _Now], changes: Mapping[str, Change]
+) -> _Target:
+    """Read what a version holds, some images at a time; notes in ``changes`` which labels go and come."""
+    target = _Target()
+    labels: dict[str, set[str]] = {}
+    for row in lines:
+        key = row["id"]
+        target.images.add(key)
+        target.paths.add(row["path"])
+        if key not in now or now[key].sha256 != row["sha256"]:
+            target.gone.append(row["path"])
+            continue
+        wanted = {
+            "split": row["split"],
+            "negative": bool(row.get("negative")),
+            "path": row["path"],
+            "group_key": row.get("group"),
+        }
+        if changed := {name: new for name, new in wanted.items() if now[key].columns[name] != new}:
+            target.columns[key] = changed
+        labels[key] = {label["id"] for label in row["labels"]}
+        if len(labels) == editlog.CHUNK:
+            _note_labels(session, labels, changes)
+            labels = {}
+    _note_labels(session, labels, changes)
+    return target
+
+
+def _note_labels(session: Session, labels: Mapping[str, set[str]], changes: Mapping[str, Change]) -> None:
+    """Note for some images which of the labels on the head go, and which come back."""
+    present: dict[str, set[str]] = defaultdict(set)
+    query = select(AnnotationRow.image_id, AnnotationRow.id)
+    query = query.where(AnnotationRow.image_id.in_(list(labels)), AnnotationRow.on_head)
+    for image_id, label in session.execute(query):
+        present[image_id].add(label)
+    for image_id, wanted in labels.items():
+        changes[image_id].removed = sorted(present[image_id] - wanted)
+        changes[image_id].added = sorted(wanted - present[image_id])
+
+
+def _expect_there(number: int, target: _Target) -> None:
+    if target.gone:
         raise ConflictError(
-            f"Version {number} cannot be restored: {len(gone):,} of its images are no longer in the project, "
-            f"such as “{gone[0]}”.",
+            f"Version {number} cannot be restored: {len(target.gone):,} of its images are no longer in the "
+            f"project, such as “{target.gone[0]}”.",
             "Import that set again.",
         )
 
 
-def _restore_labels(
-    session: Session, project_id: str, wanted: Mapping[str, Values], changes: Mapping[str, Change]
-) -> None:
-    """Put the version's labels on the head, and note which go; ``editlog.write`` takes those off."""
-    present: dict[str, set[str]] = defaultdict(set)
-    on_head = select(AnnotationRow.image_id, AnnotationRow.id).where(
-        AnnotationRow.project_id == project_id, AnnotationRow.on_head
-    )
-    for image_id, label in session.execute(on_head):
-        present[image_id].add(label)
-    back: list[str] = []
-    for image_id, row in wanted.items():
-        labels = {label["id"] for label in row["labels"]}
-        changes[image_id].removed = sorted(present[image_id] - labels)
-        changes[image_id].added = sorted(labels - present[image_id])
-        back += changes[image_id].added
+def _put_labels_back(session: Session, project_id: str, changes: Mapping[str, Change]) -> None:
+    """Put the version's labels on the head; ``editlog.write`` takes off those that go."""
+    back = [label for change in changes.values() for label in change.added]
     there = 0
     for part in editlog.chunks(back):
         query = select(func.count()).where(AnnotationRow.id.in_(part), AnnotationRow.project_id == project_id)
@@ -223,7 +222,7 @@ def _restore_labels(
 
 def _restore_use(
     session: Session,
-    wanted: Mapping[str, Values],
+    wanted: set[str],
     now: Mapping[str, _Now],
     changes: Mapping[str, Change],
 ) -> None:
@@ -238,22 +237,14 @@ def _restore_use(
             changes[image_id].left_out_before = not left_out
 
 
-def _columns(wanted: Mapping[str, Values], now: Mapping[str, _Now]) -> dict[str, Values]:
+def _columns(target: _Target, now: Mapping[str, _Now]) -> dict[str, Values]:
     """Return what has to change of the images; who stands under the path of another makes room."""
-    values: dict[str, Values] = {}
-    for image_id, row in wanted.items():
-        target = {
-            "split": row["split"],
-            "negative": bool(row.get("negative")),
-            "path": row["path"],
-            "group_key": row.get("group"),
-        }
-        values[image_id] = {name: new for name, new in target.items() if now[image_id].columns[name] != new}
-    paths = {row["path"] for row in wanted.values()}
-    for image_id, image in now.items():
-        if image_id not in wanted and (path := image.columns["path"]) in paths:
-            values[image_id] = {"path": f"{path} (replaced, {image_id})"}
-    return {image_id: changed for image_id, changed in values.items() if changed}
+    room: dict[str, Values] = {
+        image_id: {"path": f"{path} (replaced, {image_id})"}
+        for image_id, image in now.items()
+        if image_id not in target.images and (path := image.columns["path"]) in target.paths
+    }
+    return {**target.columns, **room}
 
 
 def _project_values(session: Session, project_id: str, header: Values) -> Values:

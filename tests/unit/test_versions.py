@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from engine.contracts.base import utc_now
 from engine.contracts.datasets import SplitMove, VersionInfo
-from engine.datasets import edits, manifest, queries, resplit, versions
+from engine.datasets import editlog, edits, manifest, queries, resplit, versions
 from engine.errors import ConflictError, InputError, NotFoundError
 from engine.settings import Settings
 from engine.storage.blobs import BlobStore
@@ -156,6 +157,45 @@ def test_restoring_gives_the_same_bytes_and_can_be_undone(db: Database, settings
         undone = edits.undo(session, "p")
         assert undone is not None and undone.message == "Undone: Version 1 restored"
     assert head(db) == changed
+
+
+def test_restoring_some_images_at_a_time_is_the_same(
+    db: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = head(db)
+    with db.write() as session:
+        change_everything(session)
+    monkeypatch.setattr(editlog, "CHUNK", 2)
+    with db.write() as session:
+        assert versions.restore(session, settings, "p", 1).changed == 6
+    assert head(db) == original
+
+
+def test_making_comparing_and_restoring_hold_no_manifest(
+    db: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A set of large outlines: the peak stays far below one manifest."""
+    outlines = [[float(number) for number in range(2_000)]]
+    with db.write() as session:
+        for number in range(60):
+            add_image(session, f"m{number}", f"m{number}.png", 9)
+            row = AnnotationRow(id=new_id(), project_id="p", image_id=f"m{number}", class_id="cat")
+            row.kind, row.geometry, row.created_at = "mask", {"polygons": outlines}, utc_now()
+            session.add(row)
+    monkeypatch.setattr(manifest, "PORTION", 2)
+    with db.write() as session:
+        large = versions.freeze(session, settings, "p", "manual")
+        size = BlobStore(settings.files).path(large.manifest).stat().st_size
+    assert size > 700_000
+    tracemalloc.start()
+    with db.write() as session:
+        edits.leave_out(session, "p", ["i0"])
+        assert versions.freeze(session, settings, "p", "manual").changes == "1 image left out since version 2"
+        assert len(versions.compare(session, settings, "p", 1, 2).added) == 60
+        assert versions.restore(session, settings, "p", 2).changed == 1
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < size, f"{peak:,} of {size:,} bytes"
 
 
 def test_a_picture_that_took_the_path_makes_room(db: Database, settings: Settings) -> None:
