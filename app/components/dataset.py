@@ -15,7 +15,7 @@ from app.components.import_report import import_card
 from app.components.page import card, live
 from app.components.selection import editable_gallery
 from app.engine_client import client
-from engine.contracts.datasets import SPLITS, ClassInfo, DatasetSummary, ImageFilter
+from engine.contracts.datasets import SPLITS, ClassInfo, DatasetSummary, ImageFilter, ImportReport
 
 OUT: Final = "out"
 MOST_CHIPS: Final = 40
@@ -146,6 +146,7 @@ def _turn() -> None:
 
 def facts(project: str, summary: DatasetSummary) -> None:
     """Draw the cards at the right: classes, split, import."""
+    report = client().datasets.import_report(project)
     with card("classes", "Classes"):
         objects = any(c.objects > c.images for c in summary.classes)
         most = max((c.images for c in summary.classes), default=1) or 1
@@ -161,20 +162,29 @@ def facts(project: str, summary: DatasetSummary) -> None:
     with card("split", "Split"):
         parts = (f"{summary.splits.get(s, 0):,} {SPLIT_NAMES[s]}" for s in SPLITS)
         st.markdown(" · ".join(parts))
-        rule = client().splits.rule(project)
-        drawn = "drawn by Lensmith, even over the classes"
-        if rule is not None and rule.by == "group":
-            drawn += "; groups stay together"
-        st.caption("as the set brings it" if summary.splits_of_set and rule is None else drawn)
+        st.caption(_who_split(project, summary.splits_of_set, report))
         if summary.sizes:
             typical, smallest, largest = (
                 f"{wide}\u00a0×\u00a0{high}"  # a size stays on one line
                 for wide, high in (summary.sizes.median, summary.sizes.smallest, summary.sizes.largest)
             )
             st.caption(f"{typical}\u00a0px typical, {smallest} to {largest}")
-    report = client().datasets.import_report(project)
     if report is not None:
         import_card(report)
+
+
+def _who_split(project: str, of_set: bool, report: ImportReport | None) -> str:
+    """Say where the splits come from: a rule that a person drew them by, the set, or the import."""
+    rule = client().splits.rule(project)
+    if rule is None and of_set:
+        notes = " ".join(report.notes) if report else ""
+        missing = [one for one in SPLITS if f"The set has no {SPLIT_NAMES[one]} images; " in notes]
+        if not missing or "of its training images serve for that" not in notes:
+            return "as the set brings it"
+        own = " and ".join(SPLIT_NAMES[one] for one in SPLITS if one not in missing)
+        return f"{own} as the set brings them, {SPLIT_NAMES[missing[0]]} drawn from train"
+    by_group = rule is not None and rule.by == "group"
+    return "drawn by Lensmith, even over the classes" + ("; groups stay together" if by_group else "")
 
 
 def _counts(found: ClassInfo, objects: bool) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import streamlit as st
 
 from app import state
+from app.components.arrive import arrive
 from app.components.formats import count, plain
 from app.components.import_order import ImportOrder, keep, order_of, revise
 from app.components.import_start import start
@@ -41,6 +42,7 @@ def choose(job: JobInfo, project: str | None) -> bool:
     if own and len(offers) == 1 and not order.answers.task:
         _start(job.id, order, offers, project)
     with card("offers", "What it is"):
+        arrive(f"What it is: {count(len(offers), 'way')} to take the set in", turn=1, key="arrive")
         tasks = {task.name: task for task in client().projects.tasks()}
         chosen = _radio(job.id, order, offers, tasks)
         if chosen is None:
@@ -104,7 +106,7 @@ def _radio(
             label_visibility="collapsed",
             width="stretch",
             on_change=_keep_choice,
-            args=(job, order),
+            args=(job,),
         )
     return _offer(order, offers)
 
@@ -151,23 +153,30 @@ def _other_task(
         key=TASK,
         placeholder="Choose a task",
         on_change=_keep_task,
-        args=(job, order),
+        args=(job,),
     )
     st.caption("Where the labels cannot be turned into it, the import says so and takes nothing in.")
 
 
 def _name(job: str, order: ImportOrder) -> None:
     st.session_state[NAME] = order.title or order.suggestion
-    st.text_input("Name of the project", key=NAME, max_chars=120, on_change=_keep_name, args=(job, order))
+    st.text_input("Name of the project", key=NAME, max_chars=120, on_change=_keep_name, args=(job,))
 
 
-def _keep_choice(job: str, order: ImportOrder) -> None:
-    revise(job, order.changed(choice=st.session_state[PICKED]))
+def _keep_choice(job: str) -> None:
+    _change(job, choice=st.session_state[PICKED])
 
 
-def _keep_task(job: str, order: ImportOrder) -> None:
-    revise(job, order.changed(other=st.session_state[TASK] or ""))
+def _keep_task(job: str) -> None:
+    _change(job, other=st.session_state[TASK] or "")
 
 
-def _keep_name(job: str, order: ImportOrder) -> None:
-    revise(job, order.changed(title=st.session_state[NAME].strip()))
+def _keep_name(job: str) -> None:
+    _change(job, title=st.session_state[NAME].strip())
+
+
+def _change(job: str, **values: Any) -> None:
+    """Change one value of the order as it stands now: leaving a field by a click on another changes both."""
+    order, _ = order_of(job)
+    if order is not None:
+        revise(job, order.changed(**values))

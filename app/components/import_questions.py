@@ -9,6 +9,7 @@ from typing import Any, Final
 import streamlit as st
 from pydantic import ValidationError
 
+from app import state
 from app.components.formats import plain
 from app.components.import_order import ImportOrder, open_order
 from app.components.import_start import start
@@ -98,7 +99,7 @@ def questions(problem: Problem, order: ImportOrder | None, project: str | None, 
                 if st.button(plain(answer.label), key=key):
                     _answer(order, answer.says, project)
             if again and st.button("Choose again what it is", type="tertiary", key="choose-again"):
-                open_order(order.looked, order, project)
+                open_order(order.looked, order, state.here().project)
         if question.field:
             _typed(problem.flag, question, order, project)
 

@@ -11,14 +11,16 @@ import pandas as pd
 import streamlit as st
 
 from app.components.formats import count, plain
-from app.components.page import card
+from app.components.page import card, guarded
 from app.engine_client import client
 from app.routes.urls import issues_url
 from engine.contracts.datasets import ImportIssue, ImportReport, Outcome
-from engine.contracts.jobs import ENDED, JobInfo
+from engine.contracts.jobs import ENDED, JobInfo, JobState
 
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 WORDS: Final = {"all": "all", Outcome.REPAIRED.value: "repaired", Outcome.SKIPPED.value: "skipped"}
+STOPPING: Final = "stopping"
+"""The job that this browser tab has asked to stop."""
 _VARIES: Final = re.compile(r"“[^”]*”|(?<![\w.])[-+]?\d[\d,.]*(?<![,.])")
 """What differs from one file to the next within the same reason: names in quotes and numbers."""
 
@@ -26,10 +28,27 @@ _VARIES: Final = re.compile(r"“[^”]*”|(?<![\w.])[-+]?\d[\d,.]*(?<![,.])")
 def import_progress(job: JobInfo, *, title: str = "", stop: str = "Stop the import") -> None:
     """Draw how far an import (or another job on the data) is, with a way to stop it."""
     with card("import-progress", title):
-        share = job.progress or 0.0
-        st.progress(share, text=f"{plain(job.message) or 'Waiting for a free slot'} · {100 * share:.0f} %")
-        if job.state not in ENDED and st.button(stop, key="stop-import"):
-            client().jobs.cancel(job.id)
+        st.progress(job.progress or 0.0, text=_doing(job))
+        if job.state not in ENDED:
+            stopping = st.session_state.get(STOPPING) == job.id
+            st.button(
+                "Stopping…" if stopping else stop,
+                key="stop-import",
+                disabled=stopping,
+                on_click=guarded(_stop),
+                args=(job.id,),
+            )
+
+
+def _doing(job: JobInfo) -> str:
+    if job.state is JobState.QUEUED:
+        return f"Waiting for {count(job.ahead, 'job')} before it" if job.ahead else "Starting"
+    return f"{plain(job.message) or 'Starting'} · {100 * (job.progress or 0.0):.0f} %"
+
+
+def _stop(job: str) -> None:
+    client().jobs.cancel(job)
+    st.session_state[STOPPING] = job  # it ends at its next safe place, which can take a moment
 
 
 def import_card(report: ImportReport) -> None:
@@ -113,11 +132,15 @@ def _table(issues: Sequence[ImportIssue]) -> None:
     if not issues:
         st.caption("Nothing fits this filter.")
         return
-    rows = [(for_people(i.file), str(i.line or ""), i.outcome.value, for_people(i.reason)) for i in issues]
-    table = pd.DataFrame(rows, columns=["file", "line", "outcome", "reason"])
+    # The reason first: on a phone, what stands at the right is out of sight.
+    rows = [(for_people(i.reason), for_people(i.file), str(i.line or ""), i.outcome.value) for i in issues]
+    table = pd.DataFrame(rows, columns=["reason", "file", "line", "outcome"])
     if not table["line"].any():
         table = table.drop(columns="line")
-    st.dataframe(table, hide_index=True, height="auto" if len(rows) <= 9 else 360, alt="Repairs and skips")
+    with st.container(key="issue-table"):
+        st.dataframe(
+            table, hide_index=True, height="auto" if len(rows) <= 9 else 360, alt="Repairs and skips"
+        )
 
 
 def matching(issues: Iterable[ImportIssue], text: str) -> list[ImportIssue]:

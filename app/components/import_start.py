@@ -16,7 +16,11 @@ def look(order: ImportOrder, project: str | None) -> None:
 
 
 def start(order: ImportOrder, project: str | None) -> None:
-    """Start an import and watch it; raises as the facade does."""
+    """Start an import and watch it; raises as the facade does.
+
+    The address keeps the project that a person came to, not the one that an import made: when that import
+    fails, the next set is a project of its own.
+    """
     write = f"import-{project}-{order}"  # another order is another import
     job = client().datasets.start_import(
         order.path,
@@ -27,4 +31,4 @@ def start(order: ImportOrder, project: str | None) -> None:
         **{"mode": "add" if project else "new", **order.choices()},
     )
     state.written(write)
-    open_order(job.id, order, project)
+    open_order(job.id, order, state.here().project)

@@ -12,6 +12,7 @@ from app.components.import_order import ImportOrder, order_of
 from app.components.import_questions import questions
 from app.components.import_report import import_progress
 from app.components.import_start import look, start
+from app.components.onward import onward
 from app.components.page import live, say, show_problem
 from app.components.upload import upload_zone
 from app.engine_client import client
@@ -23,6 +24,8 @@ LOOKING: Final = "recognise"
 """The kind of job that looks at a set without taking it in."""
 THROUGH: Final = "imports-through"
 """The imports that have led this browser tab to Data."""
+TICKING: Final = "import-ticking"
+"""The job that this browser tab asks about by a timer."""
 
 
 def sources(project: str | None, *, recognise: bool) -> None:
@@ -54,13 +57,14 @@ def _begin(order: ImportOrder, project: str | None, *, recognise: bool) -> None:
         show_problem(problem)
 
 
-def watch(job: JobInfo) -> bool:
+def watch(job: JobInfo, project: str | None = None) -> bool:
     """Show a look at a set, or an import, until it ends; then the choice or Data appears by itself.
 
-    Returns whether the screen belongs to it, so that nothing else is offered meanwhile.
+    ``project`` is the one that the set goes into, None for a new one. Returns whether the screen belongs to
+    the job, so that nothing else is offered meanwhile.
     """
     if job.state is JobState.SUCCEEDED and job.kind == LOOKING:
-        return choose(job, state.here().project)
+        return choose(job, project)
     if job.state is JobState.SUCCEEDED:
         return _through(job)
     if job.state in ENDED:
@@ -71,8 +75,9 @@ def watch(job: JobInfo) -> bool:
         now = client().jobs.get(job.id)
         if now.state is not job.state:
             st.rerun()
-        import_progress(now)
+        import_progress(now, stop="Stop looking" if job.kind == LOOKING else "Stop the import")
 
+    st.session_state[TICKING] = job.id
     live(0.7)(part)
     return True
 
@@ -80,7 +85,11 @@ def watch(job: JobInfo) -> bool:
 def _through(job: JobInfo) -> bool:
     """Leave for Data, once: who then goes back in the browser is not sent forward again."""
     seen: set[str] = st.session_state.setdefault(THROUGH, set())
-    if job.id not in seen:
+    if job.id not in seen and st.session_state.pop(TICKING, None) == job.id:
+        # The browser's timer ends with this run. Leaving before that would let a tick of the screen that is
+        # left arrive after the next one was drawn, which then stays empty.
+        onward(key=f"onward-{job.id}")
+    elif job.id not in seen:
         seen.add(job.id)
         state.go("data", project=project_of(job))
     with st.container(key="say-good-through", gap="small"):
@@ -99,7 +108,8 @@ def _ended(job: JobInfo) -> None:
     project = project_of(job) or state.here().project
     order, _ = order_of(job.id)
     if job.problem is None:
-        say("The import was stopped. Nothing was taken in.", "look", key="stopped")
+        what = "Looking at the set" if job.kind == LOOKING else "The import"
+        say(f"{what} was stopped. Nothing was taken in.", "look", key="stopped")
         return
     # What was uploaded is there still only after a question.
     again = bool(order and order.looked and (order.source or job.problem.flag))

@@ -48,10 +48,11 @@ def split_dialog(project: str) -> None:
         return
     _preview(found)
     if found.moved:
+        runs = bool(client().projects.status(project).runs)
+        told = "Runs from before were measured on other images, so train again before you compare. "
         say(
-            f"{count(found.moved, 'image')} would change sides. Runs from before were measured on other "
-            "images, so train again before you compare. “Undo” takes it back.",
-            "look",
+            f"{count(found.moved, 'image')} would change sides. {told if runs else ''}“Undo” takes it back.",
+            "look" if runs else "neutral",
             key="split",
         )
     else:
@@ -147,6 +148,8 @@ def _preview(found: SplitPreview) -> None:
     """Show how many images each split would have, the groups, and each class's share."""
     parts = (f"**{found.splits.get(split, 0):,}** {SPLIT_NAMES[split]}" for split in SPLITS)
     st.markdown(" · ".join(parts))
+    if none := [SPLIT_NAMES[split] for split in SPLITS if not found.splits.get(split)]:
+        say(f"There would be no image for {' and none for '.join(none)}.", "look", key="split-empty")
     if found.groups is not None:
         _group_words(found.groups)
     if found.note:

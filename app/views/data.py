@@ -32,7 +32,7 @@ def show() -> None:
             state.go("new", project=opened.id)
         if summary.images:
             _tools(opened.id)
-        if summary.images and st.button("Train", type="primary"):
+        if summary.images and st.button("Train", type="primary" if _trainable(opened.task) else "secondary"):
             state.go("train", project=opened.id)
     if opened.importing:
         watch(client().jobs.get(opened.importing))
@@ -48,6 +48,10 @@ def show() -> None:
         with right:
             facts(opened.id, summary)
             versions_card(opened.id, summary)
+
+
+def _trainable(task: str) -> bool:
+    return any(known.presets for known in client().projects.tasks() if known.name == task)
 
 
 def _tools(project: str) -> None:

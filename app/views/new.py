@@ -6,18 +6,27 @@ import streamlit as st
 
 from app import state
 from app.components.formats import plain
-from app.components.new_import import project_of, sources, watch
+from app.components.new_import import sources, watch
 from app.components.page import head, say
 from app.components.project_card import sample_cards
 from app.engine_client import client
-from engine.contracts.jobs import JobState
+from engine.contracts.projects import ProjectSummary
 from engine.errors import NotFoundError
+
+
+def _into(project: str | None) -> ProjectSummary | None:
+    """Return the project that the pictures go into; one that an import left empty counts as none."""
+    if project is None:
+        return None
+    found = client().projects.get(project)
+    there = found.images or any(known.id == found.id for known in client().projects.list())
+    return found if there else None
 
 
 def show() -> None:
     """Draw the screen."""
     view = state.here()
-    into = client().projects.get(view.project) if view.project else None
+    into = _into(view.project)
     with head(
         f"Add images to {plain(into.name)}" if into else "New project",
         "The set is recognised and taken in. Nothing leaves this machine, and your files are not changed.",
@@ -29,11 +38,10 @@ def show() -> None:
             job = client().jobs.get(view.job)
         except NotFoundError:
             say("This import does not exist any more. Drop the pictures again.", "look", key="gone")
-    if job is not None and watch(job):
+    target = into.id if into else None
+    if job is not None and watch(job, target):
         return
-    # A failed import leaves its project empty: the next try fills it. One with images knows what it is.
-    left = project_of(job) if job and job.state is not JobState.SUCCEEDED else None
-    sources(into.id if into else left, recognise=into is None or not into.images)
+    sources(target, recognise=into is None or not into.images)  # one with images knows what it is
     if into is None:
         st.space("small")
         st.header("Or begin with a sample", anchor=False)

@@ -122,6 +122,17 @@ def test_the_choice_stands_in_the_address(open_screen: Open) -> None:
     assert imports(facade)[-1][-1]["task"] == "detection"
 
 
+def test_a_name_that_is_left_by_a_click_on_another_offer_stays(open_screen: Open) -> None:
+    facade = world()
+    test = open_screen("new", facade, job="look1", **{"import": said()})
+    test.text_input(key="import-name").input("My own name")
+    test.radio(key="offer").set_value(1).run()
+    assert (test.text_input(key="import-name").value, test.radio(key="offer").value) == ("My own name", 1)
+    press(test, "Import")
+    assert imports(facade)[-1][4] == "My own name"
+    assert imports(facade)[-1][-1]["task"] == "detection"
+
+
 def test_a_link_starts_nothing(open_screen: Open) -> None:
     facade = world(offer("detection"))
     test = open_screen("new", facade, job="look1", **{"import": said()})
@@ -155,6 +166,64 @@ def test_going_back_to_an_import_that_went_through_is_not_sent_forward(open_scre
     facade.offers = (offer("detection"),)
     give_path(test)
     assert imports(facade)[-1][3] is None, "the next set is a project of its own"
+
+
+def test_an_import_that_was_watched_ends_its_timer_before_data_appears(open_screen: Open) -> None:
+    facade = world()
+    test = open_screen("new", facade, job="import1")
+    assert "Stop the import" in words(test)
+    facade.import_state = JobState.SUCCEEDED
+    test.run()
+    assert test.title[0].value == "New project"
+    assert "This import went through" in words(test)
+    test.run()  # what the browser asks for as soon as it has drawn the run before
+    assert test.title[0].value == "Data"
+
+
+def test_stopping_takes_a_moment_and_says_so(open_screen: Open) -> None:
+    facade = world()
+    test = press(open_screen("new", facade, job="import1"), "Stop the import")
+    assert ("cancel", "import1") in facade.calls
+    (button,) = [b for b in test.button if b.key == "stop-import"]
+    assert (button.label, button.disabled) == ("Stopping…", True)
+
+
+def test_waiting_says_for_what(open_screen: Open) -> None:
+    facade = world()
+    facade.look_state = JobState.QUEUED
+    test = open_screen("new", facade, job="look1", **{"import": said()})
+    assert "Stop looking" in words(test)
+    assert test.get("progress")[0].proto.text == "Starting"
+
+
+def test_a_set_after_a_stopped_import_is_a_project_of_its_own(open_screen: Open) -> None:
+    facade = world()
+    facade.import_state = JobState.CANCELLED
+    test = open_screen("new", facade, job="import1", **{"import": said()})
+    assert "was stopped" in words(test)
+    give_path(test)
+    assert test.text_input(key="import-name").value == "Photos"
+    assert test.title[0].value == "New project"
+    press(test, "Import")
+    assert imports(facade)[-1][3:5] == (None, "Photos")
+
+
+def test_a_project_that_an_import_left_empty_is_none_to_add_to(open_screen: Open) -> None:
+    facade = world()
+    facade.projects.list = lambda: ()  # type: ignore[method-assign]
+    test = open_screen("new", facade, project="p2")
+    assert test.title[0].value == "New project"
+    give_path(test)
+    assert test.text_input(key="import-name").value == "Photos"
+
+
+def test_an_answer_fills_the_project_of_its_import(open_screen: Open) -> None:
+    facade = world()
+    ask(facade, "--void")
+    test = open_screen("new", facade, job="import1", **{"import": said()})
+    test.button(key="answer").click().run()
+    assert imports(facade)[-1][3] == "p1"
+    assert "project" not in test.query_params
 
 
 def test_something_else_is_any_other_task(open_screen: Open) -> None:
@@ -508,6 +577,60 @@ def test_splits_are_drawn_again_after_a_warning(split: Callable[[FakeFacade], Ap
     rule = SplitRule(fractions=(0.7, 0.2, 0.1), seed=7)
     assert ("resplit", "p1", rule) in facade.calls
     assert "38 images moved" in test.session_state["told"]
+
+
+def test_runs_are_named_only_where_there_are_any_and_an_empty_split_is_said(
+    split: Callable[[FakeFacade], AppTest],
+) -> None:
+    facade = FakeFacade()
+    assert "Runs from before" in words(split(facade))
+    status = facade.projects.status("p1").model_copy(update={"runs": 0})
+    facade.projects.status = lambda project: status  # type: ignore[method-assign]
+    test = split(facade)
+    assert "38 images would change sides" in words(test)
+    assert "Runs from before" not in words(test)
+    assert "There would be no image" not in words(test)
+    test.number_input(key="split-train").set_value(100)
+    test.number_input(key="split-val").set_value(0)
+    test.number_input(key="split-test").set_value(0).run()
+    assert "no image for validation and none for test" in words(test)
+
+
+@pytest.mark.parametrize(
+    ("notes", "rule", "says"),
+    [
+        ((), None, "as the set brings it"),
+        (
+            ("Read twice. The set has no validation images; 12 of its training images serve for that.",),
+            None,
+            "train and test as the set brings them, validation drawn from train",
+        ),
+        (("The set has no test images; it has none to spare.",), None, "as the set brings it"),
+        ((), SplitRule(by="group"), "drawn by Lensmith, even over the classes; groups stay together"),
+    ],
+)
+def test_data_says_where_the_splits_come_from(
+    open_screen: Open, notes: tuple[str, ...], rule: SplitRule | None, says: str
+) -> None:
+    facade = FakeFacade()
+    facade.splits.last = rule
+    summary = facade.datasets.summary("p1").model_copy(update={"splits_of_set": True})
+    report = facade.datasets.import_report("p1").model_copy(update={"notes": notes})  # type: ignore[union-attr]
+    facade.datasets.summary = lambda project: summary  # type: ignore[method-assign]
+    facade.datasets.import_report = lambda project: report  # type: ignore[method-assign]
+    assert says in [c.value for c in open_screen("data", facade, project="p1").caption]
+
+
+def test_a_task_that_cannot_be_trained_yet_has_no_loud_button(open_screen: Open) -> None:
+    def kind(facade: FakeFacade) -> str:
+        test = open_screen("data", facade, project="p1")
+        return next(b.proto.type for b in test.button if b.label == "Train")
+
+    facade = FakeFacade()
+    assert kind(facade) == "primary"
+    (known,) = facade.projects.tasks()
+    facade.projects.tasks = lambda: (known.model_copy(update={"presets": ()}),)  # type: ignore[method-assign]
+    assert kind(facade) == "secondary"
 
 
 def test_shares_that_do_not_sum_are_a_sentence(split: Callable[[FakeFacade], AppTest]) -> None:
