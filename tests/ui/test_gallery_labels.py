@@ -44,7 +44,7 @@ class TestWords:
 
     def test_objects_are_counted_by_class(self) -> None:
         (tile,) = label_tiles([item(*[("c0", BOX)] * 3, ("c1", BOX))], CLASSES)
-        assert [text for text, _ in tile.parts] == ["3 RBC", "1 WBC"]
+        assert [text for text, _ in tile.parts] == ["3 × RBC", "1 × WBC"]
 
     def test_what_is_ignored_does_not_count(self) -> None:
         ignored = ("", {**BOX, "ignored": True})

@@ -46,5 +46,6 @@ def label_parts(found: ImageTile) -> tuple[tuple[str, str], ...]:
         return (("nothing on it" if found.image.negative else "no label", ""),)
     several = any(c.count > 1 for c in found.classes)
     return tuple(
-        (f"{c.count:,} {c.name}" if several else c.name, theme.class_color(c.position)) for c in found.classes
+        (f"{c.count:,} × {c.name}" if several else c.name, theme.class_color(c.position))
+        for c in found.classes
     )
