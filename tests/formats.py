@@ -19,7 +19,7 @@ from PIL import Image
 from engine.contracts.datasets import LabelKind, Outcome
 from engine.datasets import fitting, masks, placing
 from engine.datasets.archive import Member, open_source, read_member
-from engine.datasets.commit import natural
+from engine.datasets.class_list import natural
 from engine.datasets.fitting import Fitted
 from engine.datasets.formats.base import (
     DatasetFormat,
@@ -282,7 +282,21 @@ def compare(
                 f"{row.path!r} as {again[key].path!r}: {text}"
                 for text in differences(row, again[key], kind, keeps)
             ]
-    return told
+    return [*told, *(lost_groups(expected, again) if "groups" in keeps else ())]
+
+
+def lost_groups(expected: dict[str, ImageLabels], again: dict[str, ImageLabels]) -> Iterator[str]:
+    """Say which images do not belong together as before; what a group is called is not promised.
+
+    Images that had no group may have got one, of which no other is.
+    """
+    pairs = {(row.group, again[key].group) for key, row in expected.items() if key in again}
+    for group in {old for old, _ in pairs if old is not None}:
+        if len(names := {new for old, new in pairs if old == group}) > 1 or None in names:
+            yield f"the group {group} became {names}"
+    for group in {new for _, new in pairs if new is not None}:
+        if len(names := {old for old, new in pairs if new == group}) > 1:
+            yield f"the groups {names} became {group}"
 
 
 def lost_heads(

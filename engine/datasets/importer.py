@@ -22,7 +22,7 @@ from engine.contracts.jobs import ENDED, Work
 from engine.datasets.account import SHOWN_ISSUES, Account
 from engine.datasets.archive import open_source
 from engine.datasets.assemble import assemble
-from engine.datasets.commit import commit_rows
+from engine.datasets.commit import Terms, commit_rows
 from engine.datasets.intake import Intake, Taken
 from engine.datasets.manifest import freeze_version
 from engine.datasets.mask_pictures import MaskPicture
@@ -104,15 +104,16 @@ def _commit(
 ) -> dict[str, Any]:
     """Write all rows and the new version, and return the report."""
     limits, account = work.settings.limits, understood.account
+    person = work.payload.get("person")
     project = _project(session, order.project_id)
     committed = commit_rows(
-        session, project, work.job_id, incoming, account, understood.heads,
-        mode=order.mode, class_limit=limits.classes,
+        session, project, incoming, account, understood.heads,
+        Terms(work.job_id, order.mode, limits.classes, person),
     )  # fmt: skip
     if order.task is None:
         project.task = understood.task
     _refuse_skips(account, limits, order)
-    version = freeze_version(session, work.settings, project.id, "import", work.payload.get("person"))
+    version = freeze_version(session, work.settings, project.id, "import", person)
     report = ImportReport(
         project=project.id,
         task=understood.task,
@@ -158,8 +159,8 @@ def _refuse_second(session: Session, order: Order) -> None:
 
 def _refuse_skips(account: Account, limits: Limits, order: Order) -> None:
     """Ask when too much would be skipped; refuse when nothing is left."""
-    if account.images.skipped == account.images.read:
-        first = account.issues[0]
+    first = account.images.first
+    if first is not None and account.images.skipped == account.images.read:
         raise InputError(
             f"None of the {account.images.read:,} pictures could be used. {first.file}: {first.reason}.",
             "Mend the pictures, or choose others.",

@@ -101,12 +101,7 @@ def _frame(row: ImageLabels, picture: Picture, rescale: bool) -> _Frame | str:
     if row.relative:
         return _Frame(scale=(float(real[0]), float(real[1])))
     if row.size is None or row.size == real:
-        turned = picture.orientation != 1 and picture.orientation < SIDEWAYS and row.size is not None
-        return (
-            _Frame(repair="the picture is mirrored or upside down by its EXIF; labels taken as upright")
-            if turned
-            else _Frame()
-        )
+        return _Frame() if row.size is None else _Frame(repair=_unsure(picture))
     if row.size == real[::-1]:
         if picture.orientation >= SIDEWAYS:
             return _Frame(
@@ -119,6 +114,17 @@ def _frame(row: ImageLabels, picture: Picture, rescale: bool) -> _Frame | str:
         scale = (real[0] / row.size[0], real[1] / row.size[1])
         return _Frame(scale=scale, repair=f"rescaled from {row.size[0]} x {row.size[1]} px")
     return f"the set gives {row.size[0]} x {row.size[1]} px for the image, which has {real[0]} x {real[1]}"
+
+
+def _unsure(picture: Picture) -> str:
+    """Say when a declared size does not tell which way up the set saw a picture that its EXIF turns."""
+    if picture.orientation == 1:
+        return ""
+    if picture.orientation < SIDEWAYS:
+        return "the picture is mirrored or upside down by its EXIF; labels taken as upright"
+    if picture.width == picture.height:
+        return "the picture is square and turned by its EXIF; labels taken as upright"
+    return ""
 
 
 def turn(orientation: int, width: int, height: int) -> Move:

@@ -54,6 +54,16 @@ def turned_picture(orientation: int, mark: Box, width: int = 32, height: int = 2
         return upright(image)
 
 
+def test_a_square_picture_does_not_tell_which_way_up_its_labels_are() -> None:
+    for orientation in (5, 6, 7, 8):
+        square = kept(boxed(1, 2, 3, 4), Picture(32, 32, orientation), size=(32, 32))
+        assert square.box == boxed(1, 2, 3, 4).box
+        assert "square and turned by its EXIF" in square.repairs[0]
+        # The sides of others tell it.
+        assert not kept(boxed(1, 2, 3, 4), Picture(20, 32, orientation), size=(20, 32)).repairs
+    assert not kept(boxed(1, 2, 3, 4), Picture(32, 32), size=(32, 32)).repairs
+
+
 # -- EXIF ------------------------------------------------------------------------------------------------
 
 
