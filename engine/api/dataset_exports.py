@@ -11,8 +11,10 @@ from engine.contracts.datasets import ExportFormat
 from engine.contracts.files import ServedFile
 from engine.contracts.jobs import JobInfo, JobState
 from engine.datasets.formats.registry import formats_for, get_format
-from engine.datasets.losses import features, losses
+from engine.datasets.losses import features, features_of, losses
+from engine.datasets.versions import find_version
 from engine.errors import ConflictError, NotFoundError
+from engine.storage.blobs import BlobStore
 from engine.storage.database import Database
 from engine.tasks.registry import get_task
 
@@ -24,12 +26,20 @@ class DatasetExports:
         self.database = database
         self.jobs = jobs
 
-    def formats(self, project: str) -> tuple[ExportFormat, ...]:
-        """Return the formats that carry the labels of a project, with what each would lose."""
+    def formats(self, project: str, version: int | None = None) -> tuple[ExportFormat, ...]:
+        """Return the formats that carry the labels of a project, with what each would lose.
+
+        That is of a version, or (None) of the data as they are now. Raises ``NotFoundError`` for an
+        unknown version.
+        """
         with self.database.read() as session:
             row = find_project(session, project)
             kind = get_task(row.task).label_kind
-            present = features(session, row.id, kind)
+            if version is None:
+                present = features(session, row.id, kind)
+            else:
+                frozen = find_version(session, row.id, version).manifest
+                present = features_of(BlobStore(self.database.settings.files).path(frozen), kind)
         found = [
             ExportFormat(name=known.name, title=known.title, losses=losses(known, present, kind))
             for known in formats_for(kind)

@@ -23,7 +23,7 @@ def dataset_export(
 ) -> None:
     """Write a dataset in a format of other tools; says first what the format cannot carry."""
     lensmith = opened(worker=False)
-    known = lensmith.dataset_exports.formats(project)
+    known = lensmith.dataset_exports.formats(project, version)
     chosen = next((one for one in known if one.name == format), known[0] if known and not format else None)
     if chosen is None:
         names = ", ".join(one.name for one in known)

@@ -23,6 +23,8 @@ class Tally:
     kept: int = 0
     repaired: int = 0
     skipped: int = 0
+    first: ImportIssue | None = None
+    """The first of them that is skipped."""
 
     @property
     def read(self) -> int:
@@ -53,27 +55,25 @@ class Account:
 
     def skip_image(self, path: str, reason: str) -> None:
         """Count an image that is not used."""
-        self.images.skipped += 1
-        self._issue(path, None, Outcome.SKIPPED, reason)
+        self._skipped(self.images, ImportIssue(file=path, outcome=Outcome.SKIPPED, reason=reason))
 
     def skip_label(self, file: str, line: int | None, reason: str) -> None:
         """Count a label that is not used."""
-        self.labels.skipped += 1
-        self._issue(file, line, Outcome.SKIPPED, reason)
+        self._skipped(self.labels, ImportIssue(file=file, line=line, outcome=Outcome.SKIPPED, reason=reason))
 
     def label_issue(self, issue: ImportIssue) -> None:
         """Count a label that a reader has skipped or repaired."""
         if issue.outcome is Outcome.SKIPPED:
-            self.labels.skipped += 1
+            self._skipped(self.labels, issue)
         else:
             self.labels.repaired += 1
-        self.issues.append(issue)
+            self.issues.append(issue)
 
     def ask(self, limit: float, accepted: bool) -> None:
         """Raise ``QuestionError`` when more than ``limit`` of the rows of a kind would be skipped."""
         for tally, word in ((self.labels, "labels"), (self.images, "images")):
-            if tally.skipped_share > limit and not accepted:
-                first = next(issue for issue in self.issues if issue.outcome is Outcome.SKIPPED)
+            first = tally.first
+            if first is not None and tally.skipped_share > limit and not accepted:
                 raise QuestionError(
                     f"{tally.skipped:,} of {tally.read:,} {word} would be skipped, more than "
                     f"{limit:.0%}. The first: {first.file}: {first.reason}.",
@@ -101,12 +101,15 @@ class Account:
     def _used(self, tally: Tally, file: str, line: int | None, repairs: tuple[str, ...]) -> None:
         if repairs:
             tally.repaired += 1
-            self._issue(file, line, Outcome.REPAIRED, "; ".join(repairs))
+            reason = "; ".join(repairs)
+            self.issues.append(ImportIssue(file=file, line=line, outcome=Outcome.REPAIRED, reason=reason))
         else:
             tally.kept += 1
 
-    def _issue(self, file: str, line: int | None, outcome: Outcome, reason: str) -> None:
-        self.issues.append(ImportIssue(file=file, line=line, outcome=outcome, reason=reason))
+    def _skipped(self, tally: Tally, issue: ImportIssue) -> None:
+        tally.skipped += 1
+        tally.first = tally.first or issue
+        self.issues.append(issue)
 
 
 def _plain(cell: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from sqlalchemy import ColumnElement, String, cast, select
 from sqlalchemy.orm import Session
@@ -52,6 +54,24 @@ def features(session: Session, project_id: str, kind: LabelKind) -> frozenset[Fe
     return frozenset(found)
 
 
+def features_of(manifest: Path, kind: LabelKind) -> frozenset[Feature]:
+    """Find what a frozen version holds that a format could lose, reading its manifest a line at a time."""
+    found: set[Feature] = {"classes"}
+    with manifest.open("rb") as handle:
+        header = json.loads(handle.readline())
+        for line in handle:
+            row = json.loads(line)
+            found.update(feature for name, feature in _OF_IMAGE.items() if row.get(name))
+            held = {name for label in row["labels"] for name, value in label.items() if value}
+            found.update(feature for name, feature in _WORDS.items() if name in held)
+    if kind not in ("masks", "points"):
+        found.discard("boxes")
+    if kind == "points" and any(info.get("points") for info in header["classes"]):
+        found.add("skeleton")
+    return frozenset(found)
+
+
+_OF_IMAGE: Mapping[str, Feature] = {"split": "splits", "negative": "negatives"}
 _WORDS: Mapping[str, Feature] = {
     "polygons": "outlines",
     "rle": "runs",

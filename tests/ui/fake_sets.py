@@ -158,7 +158,7 @@ class FakeSetExports:
     def __init__(self, world: Any) -> None:
         self.world = world
 
-    def formats(self, project: str) -> tuple[ExportFormat, ...]:
+    def formats(self, project: str, version: int | None = None) -> tuple[ExportFormat, ...]:
         return (
             ExportFormat(name="coco", title="COCO JSON"),
             ExportFormat(name="yolo", title="YOLO", losses=("Attributes of labels are left out.",)),
