@@ -196,6 +196,7 @@ def make_set(
             ("train", "val", "test")[number % 3],
             negative=empty,
             size=SIZE,
+            group=(None, "patient 1", "Patient/ü, 2", "labeled-data")[number % 4],
         )
         by_content[digest(source)] = row
         pairs.append((row, source))

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from sqlalchemy import select
+
 from engine.api import Lensmith
+from engine.api.projects import find_project
 from engine.contracts.datasets import ClassInfo, ImageItem, LabelKind
 from engine.datasets import masks
 from engine.datasets.formats.base import Feature
 from engine.datasets.geometry import label_of
 from engine.datasets.labels import Box, Label, Point, Polygons, Rle
+from engine.storage.tables import ImageRow
 
 TOLERANCE: Final = 0.02
 """In px: what texts with a few decimals round away."""
@@ -27,10 +31,14 @@ SHOWN: Final = 3
 
 @dataclass(frozen=True)
 class Held:
-    """What a project holds: its classes in order, and its images with their labels."""
+    """What a project holds: its classes in order, and its images with their labels.
+
+    ``groups``: to what images belong, by their ids.
+    """
 
     classes: tuple[ClassInfo, ...]
     images: tuple[ImageItem, ...]
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,15 @@ def hold(lensmith: Lensmith, project: str) -> Held:
         page = lensmith.datasets.images(project, offset=len(images), limit=PAGE)
         images += page.items
         if len(images) >= page.total:
-            return Held(lensmith.datasets.summary(project).classes, tuple(images))
+            classes = lensmith.datasets.summary(project).classes
+            return Held(classes, tuple(images), _groups(lensmith, project))
+
+
+def _groups(lensmith: Lensmith, project: str) -> dict[str, str]:
+    with lensmith.datasets.database.read() as session:
+        own = ImageRow.project_id == find_project(session, project).id
+        found = session.execute(select(ImageRow.id, ImageRow.group_key).where(own))
+        return {row.id: row.group_key for row in found if row.group_key is not None}
 
 
 def differences(first: Held, second: Held, rules: Rules) -> list[str]:
@@ -72,8 +88,35 @@ def differences(first: Held, second: Held, rules: Rules) -> list[str]:
     wrong = [
         text for sha in ours.keys() & theirs.keys() for text in _pair(ours[sha], theirs[sha], names, rules)
     ]
+    wrong += _group_differences(first, second) if "groups" in rules.keeps else []
     found += sorted(wrong)[:SHOWN]
     return found + ([f"{len(wrong) - SHOWN} more images differ"] if len(wrong) > SHOWN else [])
+
+
+def _group_differences(first: Held, second: Held) -> list[str]:
+    """Say which images do not belong together as before; what a group is called is not promised.
+
+    Images that had no group may have got one, of which no other is. Copies of a picture in several groups
+    are not told apart.
+    """
+    before, after = _groups_by_content(first), _groups_by_content(second)
+    into: dict[str, set[str]] = defaultdict(set)
+    origin: dict[str, set[str]] = defaultdict(set)
+    for sha in before.keys() & after.keys():
+        into[before[sha]].add(after[sha])
+        origin[after[sha]].add(before[sha])
+    wrong = [
+        f"the group {old} is torn or gone" for old, new in into.items() if old and (len(new) > 1 or "" in new)
+    ]
+    return wrong + [f"the group {new} was several" for new, old in origin.items() if new and len(old) > 1]
+
+
+def _groups_by_content(held: Held) -> dict[str, str]:
+    """Give the group of each content that has one or none; empty: none."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for item in held.images:
+        found[item.sha256].add(held.groups.get(item.id, ""))
+    return {sha: next(iter(groups)) for sha, groups in found.items() if len(groups) == 1}
 
 
 def _by_content(images: Sequence[ImageItem]) -> dict[str, list[ImageItem]]:

@@ -24,6 +24,7 @@ SENTENCES: Mapping[Feature, str] = {
     "attributes": "Attributes of labels are left out.",
     "skeleton": "Names of points and the lines between them are left out.",
     "classes": "Classes without a label, or their order, are lost.",
+    "groups": "Which images belong together (a patient, a video) is lost.",
 }
 
 
@@ -42,6 +43,8 @@ def features(session: Session, project_id: str, kind: LabelKind) -> frozenset[Fe
         found.add("splits")
     if _any(session, own & ImageRow.negative):
         found.add("negatives")
+    if _any(session, own & ImageRow.group_key.is_not(None)):
+        found.add("groups")
     text = cast(AnnotationRow.geometry, String)
     for word, feature in _WORDS.items():
         if _any_label(session, project_id, text.like(f'%"{word}"%')):
@@ -71,7 +74,7 @@ def features_of(manifest: Path, kind: LabelKind) -> frozenset[Feature]:
     return frozenset(found)
 
 
-_OF_IMAGE: Mapping[str, Feature] = {"split": "splits", "negative": "negatives"}
+_OF_IMAGE: Mapping[str, Feature] = {"split": "splits", "negative": "negatives", "group": "groups"}
 _WORDS: Mapping[str, Feature] = {
     "polygons": "outlines",
     "rle": "runs",

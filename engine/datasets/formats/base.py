@@ -226,6 +226,7 @@ Feature = Literal[
     "attributes",
     "skeleton",
     "classes",  # their order, and those without a label
+    "groups",  # which images belong together
 ]
 """Something about a set that a format can carry or loses."""
 ALL_FEATURES: frozenset[Feature] = frozenset(get_args(Feature))

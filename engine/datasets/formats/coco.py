@@ -31,7 +31,7 @@ from engine.datasets.formats.base import (
 )
 from engine.datasets.formats.coco_labels import Category, label_of
 from engine.datasets.formats.coco_sorts import File, Image, heads, of_schema, schemas
-from engine.datasets.formats.coco_write import LABELLED, write
+from engine.datasets.formats.coco_write import GROUP, LABELLED, write
 from engine.datasets.formats.json_stream import elements, sort_of
 from engine.datasets.labels import ImageLabels
 from engine.errors import InputError, QuestionError
@@ -101,7 +101,9 @@ def _rows(view: SourceView, files: Sequence[File]) -> Iterator[Row]:
                 raise InputError(twice, "Keep one of them.")
             seen[path] = one.path
             negative = image.labelled and not labels
-            yield ImageLabels(path, labels, one.split, one.path, negative=negative, size=image.size)
+            yield ImageLabels(
+                path, labels, one.split, one.path, negative=negative, size=image.size, group=image.group
+            )
     yield from map(ImageLabels, _unlisted(view, seen))
 
 
@@ -227,7 +229,9 @@ def _images(view: SourceView, member: Member) -> dict[int | str, Image]:
         width, height = entry.get("width"), entry.get("height")
         size = (width, height) if isinstance(width, int) and isinstance(height, int) else None
         size = size if size and min(size) > 0 else None
-        image = Image(entry["file_name"], size, entry.get(LABELLED, True) is not False)
+        group = entry.get(GROUP)
+        labelled = entry.get(LABELLED, True) is not False
+        image = Image(entry["file_name"], size, labelled, group if group and isinstance(group, str) else None)
         number = _id(entry.get("id"))
         if images.setdefault(number, image) != image:
             raise InputError(

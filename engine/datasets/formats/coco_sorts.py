@@ -19,6 +19,7 @@ class Image:
     name: str
     size: tuple[int, int] | None
     labelled: bool
+    group: str | None = None
 
 
 @dataclass

@@ -17,6 +17,8 @@ from engine.datasets.labels import ClassHead, ImageLabels, Label, Polygons
 
 LABELLED = "labelled"
 """Key of ours in an image's entry: false for a picture that nobody has labelled yet."""
+GROUP = "group"
+"""Key of ours in an image's entry: what the picture belongs to, such as a patient or a video."""
 
 
 def write(out: ExportSet, folder: Path) -> None:
@@ -71,6 +73,8 @@ class _File:
         entry: dict[str, Any] = {"id": number, "file_name": name, "width": width, "height": height}
         if not row.labels and not row.negative:
             entry[LABELLED] = False
+        if row.group is not None:
+            entry[GROUP] = row.group
         self._line(self.images, entry, self.first)
         self.first = False
         for label in row.labels:

@@ -37,7 +37,9 @@ def label_tables(view: SourceView) -> tuple[tuple[Surveyed, ...], Notes]:
     tables, notes = view.kept[KEPT]
     if len(tables) == 1:
         tables, notes = _alone(tables[0][0], tables[0][1], notes)
-    return tuple(tables), tuple(dict.fromkeys(chain(notes, *(_notes(listing) for listing, _ in tables))))
+    return tuple(tables), tuple(
+        dict.fromkeys(chain(notes, *(_notes(listing, facts) for listing, facts in tables)))
+    )
 
 
 def refuse_unclear(tables: Sequence[Surveyed]) -> None:
@@ -131,9 +133,9 @@ def _alone(listing: Listing, facts: Survey, notes: Notes) -> tuple[list[Surveyed
     return [(listing, facts)], notes
 
 
-def _notes(listing: Listing) -> Iterator[str]:
+def _notes(listing: Listing, facts: Survey) -> Iterator[str]:
     columns = listing.columns
-    if columns.group is not None:
+    if columns.group is not None and facts.groups:
         yield f"Images with the same “{columns.names[columns.group]}” stay together."
     if columns.in_cell is not None:
         meaning = (

@@ -40,7 +40,8 @@ class Survey:
     ``objects`` counts labels by image. ``answers`` are the distinct cells of each one-hot column.
     ``single``: each row names exactly one class. ``folders``: the split that the folders of each image
     name, where they name one. ``keys`` tells rows apart, to compare tables. ``grouped``: the
-    rows of each image follow one another; ``seen`` are the paths of the images.
+    rows of each image follow one another; ``seen`` are the paths of the images. ``groups``: some row names
+    what its image belongs to.
     """
 
     rows: int = 0
@@ -61,6 +62,7 @@ class Survey:
     seen: set[str] = field(default_factory=set)
     last: str = ""
     grouped: bool = True
+    groups: bool = False
 
 
 def survey(view: SourceView, listing: Listing) -> tuple[Listing, Survey]:
@@ -115,6 +117,7 @@ def _place(view: SourceView, listing: Listing, facts: Survey, cells: Sequence[st
         facts.folders.add(folder_split(path))
     except LookupError:
         path = cell_of(cells, columns.path)
+    facts.groups = facts.groups or bool(cell_of(cells, columns.group))
     value = cell_of(cells, columns.label)
     facts.keys.add(hash((path, value, *(cell_of(cells, n) for n in columns.box))))
     if columns.has_geometry:

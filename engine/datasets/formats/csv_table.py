@@ -208,5 +208,5 @@ FORMAT = DatasetFormat(
     recognise=recognise,
     read=read,
     write=write,
-    keeps=frozenset({"splits", "negatives", "boxes", "visibility", "ignored"}),
+    keeps=frozenset({"splits", "negatives", "boxes", "visibility", "ignored", "groups"}),
 )

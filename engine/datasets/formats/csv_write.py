@@ -17,7 +17,7 @@ from engine.errors import InputError
 WRITTEN = "labels.csv"
 IMAGES = "images"
 BOX = ("xmin", "ymin", "xmax", "ymax")
-ABOUT = ("ignored", "width", "height", "split", "labelled")
+ABOUT = ("ignored", "width", "height", "split", "labelled", "group")
 
 Records = Callable[[ImageLabels, str], Iterator[list[str]]]
 """The records of one image, whose path in the set comes second."""
@@ -28,8 +28,8 @@ def write(out: ExportSet, folder: Path) -> None:
 
     A class is a column ``label``, tags a column of JSON lists (``[]``: none of them), objects one row
     each, with box and points. The column ``labelled`` tells an image that holds nothing from one that
-    nobody has looked at. Class names are written as they are; a spreadsheet must be told that they are
-    text.
+    nobody has looked at, ``group`` which belong together. Class names are written as they are; a
+    spreadsheet must be told that they are text.
 
     Raises ``InputError`` when the classes have different points, or an object has no box.
     """
@@ -45,23 +45,23 @@ def write(out: ExportSet, folder: Path) -> None:
 
 def _layout(out: ExportSet) -> tuple[list[str], Records]:
     if out.kind == "tags":
-        return ["path", "tags", "split"], _tags
+        return ["path", "tags", "split", "group"], _tags
     if out.kind in ("box", "boxes"):
         return ["path", "label", *BOX, *ABOUT], _boxes
     if out.kind == "points":
         points = _point_names(out)
         header = ["path", "label", *BOX, *(f"{name}_{end}" for name in points for end in "xyv"), *ABOUT]
         return header, lambda row, name: _points(row, name, len(points))
-    return ["path", "label", "split", "labelled"], _class
+    return ["path", "label", "split", "labelled", "group"], _class
 
 
 def _class(row: ImageLabels, path: str) -> Iterator[list[str]]:
-    yield [path, row.names[0] if row.names else "", row.split or "", _labelled(row)]
+    yield [path, row.names[0] if row.names else "", row.split or "", _labelled(row), row.group or ""]
 
 
 def _tags(row: ImageLabels, path: str) -> Iterator[list[str]]:
     tags = json.dumps(row.names, ensure_ascii=False) if row.labels or row.negative else ""
-    yield [path, tags, row.split or ""]
+    yield [path, tags, row.split or "", row.group or ""]
 
 
 def _boxes(row: ImageLabels, path: str) -> Iterator[list[str]]:
@@ -87,7 +87,7 @@ def _points(row: ImageLabels, path: str, count: int) -> Iterator[list[str]]:
 def _about(row: ImageLabels, label: Label | None) -> list[str]:
     width, height = row.size or ("", "")
     ignored = "" if label is None else str(int(label.ignored))
-    return [ignored, str(width), str(height), row.split or "", _labelled(row)]
+    return [ignored, str(width), str(height), row.split or "", _labelled(row), row.group or ""]
 
 
 def _labelled(row: ImageLabels) -> str:

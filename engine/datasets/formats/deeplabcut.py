@@ -284,5 +284,5 @@ FORMAT = DatasetFormat(
     recognise=recognise,
     read=read,
     write=write,
-    keeps=frozenset({"negatives", "classes"}),
+    keeps=frozenset({"negatives", "classes", "groups"}),
 )

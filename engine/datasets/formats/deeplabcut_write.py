@@ -53,7 +53,7 @@ def _video(group: str | None, videos: dict[str, str]) -> str:
     if key not in videos:
         base = re.sub(r"[^A-Za-z0-9_-]+", "-", group or NO_GROUP).strip("-")[:60] or NO_GROUP
         name, count = base, 1
-        while name.casefold() in {known.casefold() for known in videos.values()}:
+        while name.casefold() in {FOLDER, *(known.casefold() for known in videos.values())}:
             count += 1
             name = f"{base}-{count}"
         videos[key] = name
