@@ -33,6 +33,7 @@ from engine.datasets.formats.coco_labels import Category, label_of
 from engine.datasets.formats.coco_sorts import File, Image, heads, of_schema, schemas
 from engine.datasets.formats.coco_write import GROUP, LABELLED, write
 from engine.datasets.formats.json_stream import elements, sort_of
+from engine.datasets.formats.own_kind import stated_first, stated_kind
 from engine.datasets.labels import ImageLabels
 from engine.errors import InputError, QuestionError
 
@@ -60,7 +61,8 @@ def recognise(view: SourceView) -> Recognition | None:
     images = sum(len(one.images) for one in files)
     listed = ", ".join(one.path for one in files[:SHOWN])
     reason = f"{listed}: {images:,} images with {found['all']:,} annotations in {len(names)} classes"
-    return Recognition(reason, tuple(kinds) or ("boxes",), names, images, schemas(files))
+    said = (stated_kind(view.head(view.by_path[one.path])) for one in files)
+    return Recognition(reason, stated_first(kinds, said) or ("boxes",), names, images, schemas(files))
 
 
 def read(view: SourceView, options: ReadOptions) -> Reading:

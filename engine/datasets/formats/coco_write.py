@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
+from engine.contracts.datasets import LabelKind
 from engine.datasets import masks
 from engine.datasets.formats.base import ExportSet
 from engine.datasets.formats.coco_labels import extent, flat_points
@@ -32,16 +33,17 @@ def write(out: ExportSet, folder: Path) -> None:
             stem = f"instances_{row.split}" if row.split else "instances"
             if stem not in files:
                 target = folder / "annotations" / f"{stem}.json"
-                files[stem] = stack.enter_context(_File(target, out.classes))
+                files[stem] = stack.enter_context(_File(target, out.classes, out.kind))
             files[stem].add(number, name, row, numbers)
 
 
 class _File:
     """One label file; annotations wait in a file beside it until all images are known."""
 
-    def __init__(self, path: Path, classes: Sequence[ClassHead]) -> None:
+    def __init__(self, path: Path, classes: Sequence[ClassHead], kind: LabelKind) -> None:
         self.path = path
         self.classes = classes
+        self.kind = kind
         self.annotations = 0
         self.void = False
 
@@ -51,7 +53,7 @@ class _File:
         self.beside = self.path.with_suffix(".part")
         self.images: IO[str] = self.path.open("w", encoding="utf-8")
         self.rest: IO[str] = self.beside.open("w", encoding="utf-8")
-        self.images.write('{"images": [')
+        self.images.write(f'{{"info": {{"labels": "{self.kind}"}},\n"images": [')
         self.first = True
         return self
 

@@ -30,6 +30,7 @@ from engine.datasets.formats.base import (
 )
 from engine.datasets.formats.cvat_shapes import Heads, Size, heads_of, label_of
 from engine.datasets.formats.cvat_write import write
+from engine.datasets.formats.own_kind import stated_first, stated_kind
 from engine.datasets.formats.xml_files import Node, finite, root_tag, size_of, stream_xml, whole
 from engine.datasets.labels import ClassHead, ImageLabels, Label, Polygons
 from engine.errors import InputError
@@ -101,9 +102,8 @@ def recognise(view: SourceView) -> Recognition | None:
     heads = seen.classes()
     videos = "for videos" if not seen.images else "for images"
     names = ", ".join(f"“{member.path}”" for member in files[:3])
-    return Recognition(
-        f"CVAT's XML {videos}: {names}", tuple(kinds), tuple(heads), len(view.images), _schemas(heads)
-    )
+    own = stated_first(kinds, (stated_kind(view.head(member)) for member in files))
+    return Recognition(f"CVAT's XML {videos}: {names}", own, tuple(heads), len(view.images), _schemas(heads))
 
 
 def read(view: SourceView, options: ReadOptions) -> Reading:

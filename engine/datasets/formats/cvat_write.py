@@ -30,7 +30,8 @@ def write(out: ExportSet, folder: Path) -> None:
     names = ImageNames(folder)
     heads = {head.name: head for head in out.classes}
     with (folder / "annotations.xml").open("w", encoding="utf-8", newline="\n") as file:
-        file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n')
+        file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n')
+        file.write(f"  <!-- labels: {out.kind} -->\n  <version>1.1</version>\n")
         _write_meta(file, out)
         for number, (row, source) in enumerate(out.rows):
             name = names.place(row.path.removeprefix("images/"), source, under="images")

@@ -32,6 +32,7 @@ from engine.datasets.formats.conventions import weave
 from engine.datasets.formats.json_files import DamagedJsonError, items, load_json, record, words
 from engine.datasets.formats.label_studio_results import Found, Regions, class_names
 from engine.datasets.formats.label_studio_write import write
+from engine.datasets.formats.own_kind import stated_first, stated_kind
 from engine.datasets.labels import ClassHead, ImageLabels
 from engine.errors import InputError
 
@@ -67,9 +68,8 @@ def recognise(view: SourceView) -> Recognition | None:
     found += ["boxes"] if kinds.keys() & {"rectangle", "polygon", "brush", "ellipse"} else []
     found += ["class", "tags"] if "choices" in kinds and not found else []
     shown = ", ".join(f"“{member.path}”" for member in files[:3])
-    return Recognition(
-        f"Label Studio's JSON: {shown}", tuple(found or ["boxes"]), tuple(names), len(view.images)
-    )
+    own = stated_first(found, (stated_kind(view.head(member)) for member in files))
+    return Recognition(f"Label Studio's JSON: {shown}", own or ("boxes",), tuple(names), len(view.images))
 
 
 def read(view: SourceView, options: ReadOptions) -> Reading:

@@ -49,7 +49,7 @@ def _task(number: int, name: str, row: ImageLabels, kind: str, heads: dict[str, 
         ]
         annotations = [{"id": number, "was_cancelled": False, "result": results}]
     data = {"image": name} | ({"split": row.split} if row.split else {})
-    return {"id": number, "annotations": annotations, "data": data}
+    return {"id": number, "meta": {"labels": kind}, "annotations": annotations, "data": data}
 
 
 def _results(

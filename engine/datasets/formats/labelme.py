@@ -45,6 +45,7 @@ from engine.datasets.formats.json_files import (
 )
 from engine.datasets.formats.labelme_write import CLASS_WORD, HIDDEN, write
 from engine.datasets.formats.mask_pixels import place_crop
+from engine.datasets.formats.own_kind import stated_first, stated_kind
 from engine.datasets.labels import ClassHead, ImageLabels, Label, Point, Polygons, Rle
 from engine.datasets.preprocessing import DECODER_ERRORS, open_image
 from engine.errors import InputError
@@ -65,11 +66,13 @@ def recognise(view: SourceView) -> Recognition | None:
     names: dict[str, None] = {}
     types: set[str] = set()
     flags: dict[str, None] = {}
+    said: list[LabelKind | None] = []
     for member in files[:: max(1, len(files) // LOOKED_AT)][:LOOKED_AT]:
         try:
             content = record(load_json(view, member))
         except DamagedJsonError:
             continue
+        said.append(stated_kind(view.head(member)))
         flags |= dict.fromkeys(record(content.get("flags")))
         for shape in map(record, items(content.get("shapes"))):
             kind = words(shape.get("shape_type")) or "polygon"
@@ -81,9 +84,8 @@ def recognise(view: SourceView) -> Recognition | None:
     kinds += ["boxes"] if "rectangle" in types and "boxes" not in kinds else []
     kinds += ["tags"] if flags and not kinds else []
     classes = tuple(name for name in (names if types else flags) if name)
-    return Recognition(
-        f"{len(files):,} JSON files of LabelMe", tuple(kinds or ["boxes"]), classes, len(view.images)
-    )
+    own = stated_first(kinds, said) or ("boxes",)
+    return Recognition(f"{len(files):,} JSON files of LabelMe", own, classes, len(view.images))
 
 
 def read(view: SourceView, options: ReadOptions) -> Reading:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from engine.contracts.datasets import LabelKind
 from engine.datasets.formats.base import ExportSet
 from engine.datasets.formats.conventions import NO_SPLIT, VOID
 from engine.datasets.formats.mask_pixels import pixels_of
@@ -51,13 +52,16 @@ def write(out: ExportSet, folder: Path) -> None:
         else:
             groups = count(1)
             shapes = [shape for label in row.labels for shape in _shapes(row, label, heads, out.kind, groups)]
-        _save(folder / name, row, flags, shapes)
+        _save(folder / name, row, out.kind, flags, shapes)
 
 
-def _save(image: Path, row: ImageLabels, flags: dict[str, bool], shapes: list[Shape]) -> None:
+def _save(
+    image: Path, row: ImageLabels, kind: LabelKind, flags: dict[str, bool], shapes: list[Shape]
+) -> None:
     width, height = row.size or (None, None)
     content = {
         "version": "5.5.0",
+        "labels": kind,  # LabelMe keeps keys that it does not know
         "flags": flags,
         "shapes": shapes,
         "imagePath": image.name,

@@ -59,11 +59,15 @@ def recognise(view: SourceView) -> Recognition | None:
     class_masks, object_masks = masks_in(view, CLASS_MASKS), masks_in(view, OBJECT_MASKS)
     if not found and not class_masks:
         return None
-    counted = dict.fromkeys(name for member in found for name in _names(view, member))
+    roots = [root for root in (_root(view, member) for member in found) if root and root.child("object")]
+    counted = dict.fromkeys(name for root in roots for name in _names_in(root))
     heads = _labelmap(view)[0]
-    kinds: list[LabelKind] = ["boxes"] if counted else []
-    kinds += ["masks"] if object_masks else []
+    kinds: list[LabelKind] = ["masks"] if object_masks else []
     kinds += ["regions"] if class_masks else []
+    # Where each picture with objects has its masks, these are what the set is for.
+    drawn = bool(kinds) and all(root.word("segmented") == "1" for root in roots)
+    if counted:
+        kinds = [*kinds, "boxes"] if drawn else ["boxes", *kinds]
     reason = f"{len(xmls):,} XML files in the style of Pascal VOC" if found else "a folder SegmentationClass"
     images = len(view.images) - len({*class_masks, *object_masks})
     classes = tuple(head.name for head in heads) or tuple(counted)
@@ -90,11 +94,19 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
     return Reading(rows, heads, values if by_mask else MaskValues(), notes)
 
 
-def _names(view: SourceView, member: Member) -> list[str]:
+def _root(view: SourceView, member: Member) -> Node | None:
     try:
-        root = read_xml(view, member)
+        return read_xml(view, member)
     except DamagedXmlError:
-        return []
+        return None
+
+
+def _names(view: SourceView, member: Member) -> list[str]:
+    root = _root(view, member)
+    return _names_in(root) if root else []
+
+
+def _names_in(root: Node) -> list[str]:
     return [name for node in root.all("object") if (name := clean_class(node.word("name")))]
 
 

@@ -50,7 +50,7 @@ def write(out: ExportSet, folder: Path) -> None:
         if row.split:
             splits[row.split].append(stem)
         if row.labels or row.negative:
-            _write_xml(row, PurePosixPath(name).name, folder / "Annotations" / f"{stem}.xml")
+            _write_xml(row, PurePosixPath(name).name, folder / "Annotations" / f"{stem}.xml", by_mask)
         if by_mask and (row.labels or row.negative):
             _write_masks(row, values, stem, folder, objects=out.kind == "masks")
     lists = folder / "ImageSets" / ("Segmentation" if by_mask else "Main")
@@ -59,11 +59,13 @@ def write(out: ExportSet, folder: Path) -> None:
         (lists / f"{split}.txt").write_text("".join(f"{stem}\n" for stem in stems), "utf-8", newline="\n")
 
 
-def _write_xml(row: ImageLabels, name: str, target: Path) -> None:
+def _write_xml(row: ImageLabels, name: str, target: Path, segmented: bool) -> None:
     lines = ["<annotation>", "  <folder>JPEGImages</folder>", f"  <filename>{content(name)}</filename>"]
     if row.size:
         width, height = row.size
         lines.append(f"  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>")
+    if segmented:
+        lines.append("  <segmented>1</segmented>")
     for label in row.labels:
         lines += _object(row, label)
     target.parent.mkdir(parents=True, exist_ok=True)
