@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
 import streamlit as st
 
@@ -18,9 +18,6 @@ from engine.contracts.datasets import ExportFormat, VersionInfo
 from engine.contracts.jobs import ENDED, JobInfo, JobState
 from engine.errors import LensmithError, NotFoundError
 
-MOST_FORMATS: Final = 5
-SCROLLS: Final = 300
-"""Height in px of a list of more formats than these: the button stays in sight on a small screen."""
 KIND: Final = "export-set"
 NOW: Final = 0
 """Stands for the data as they are, where versions are chosen by number."""
@@ -33,8 +30,7 @@ def export_dialog(project: str) -> None:
     if not formats:
         st.markdown("No format can hold the labels of this set.")
         return
-    height: Literal["content"] | int = SCROLLS if len(formats) > MOST_FORMATS else "content"
-    with st.container(key="offers-formats", height=height, border=False):
+    with st.container(key="offers-formats"):
         chosen = st.radio(
             "Format",
             list(formats),
