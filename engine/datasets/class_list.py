@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Select, select
@@ -74,15 +74,12 @@ def _with_points(
     incoming: Sequence[Incoming], heads: Sequence[ClassHead]
 ) -> tuple[list[ClassHead], Mapping[str, int]]:
     """Give all heads, nameless points numbered, and how many points the objects of each class have."""
-    named = {head.name: head for head in heads}
-    folded = {head.name.casefold(): head for head in heads if head.points}
+    used = dict.fromkeys(label.name for item in incoming for label in item.labels if label.name)
+    named = {head.name: head for head in _merged(heads, used)}
     counts: dict[str, int] = {}
     for label in (label for item in incoming for label in item.labels):
         if not label.points or not label.name:
             continue
-        if label.name not in counts and label.name not in named and label.name.casefold() in folded:
-            # Names that differ only in case were merged; the set lists the one that is not used.
-            named[label.name] = replace(folded[label.name.casefold()], name=label.name)
         if counts.setdefault(label.name, len(label.points)) == len(label.points):
             continue
         if label.name not in named or not named[label.name].points:
@@ -96,6 +93,19 @@ def _with_points(
         if not head.points:
             named[name] = replace(head, points=tuple(str(number + 1) for number in range(count)))
     return list(named.values()), counts
+
+
+def _merged(heads: Sequence[ClassHead], used: dict[str, None]) -> Iterator[ClassHead]:
+    """Give the classes of a set by the names in use, where names that differ only in case were merged."""
+    named = {head.name for head in heads}
+    folded = {name.casefold(): name for name in reversed(used)}
+    for head in heads:
+        name = head.name if head.name in used else folded.get(head.name.casefold(), head.name)
+        if name == head.name:
+            yield head
+        elif name not in named:
+            named.add(name)
+            yield replace(head, name=name)
 
 
 def _order(head: ClassHead, wanted: tuple[str, ...]) -> tuple[int, ...]:

@@ -52,3 +52,12 @@ def test_a_class_that_the_set_only_lists_stands_in_nobody_s_way() -> None:
 def test_points_are_found_under_a_name_that_was_merged() -> None:
     aligned = align_points({"p": ("a", "b")}, incoming(points("p", 2, 1)), [ClassHead("P", ("b", "a"))])
     assert aligned.incoming[0].labels == (points("p", 1, 2),)
+
+
+def test_a_listed_class_that_was_merged_is_no_class_of_its_own() -> None:
+    heads = [ClassHead("CAT"), ClassHead("dog"), ClassHead("Cat"), ClassHead("fox")]
+    labels = (Label("cat"), Label("dog"))
+    names = [head.name for head in align_points({}, incoming(*labels), heads).heads]
+    assert names == ["cat", "dog", "fox"]
+    both = [ClassHead("CAT"), ClassHead("cat")]
+    assert align_points({}, incoming(Label("cat"), Label("CAT")), both).heads == both
