@@ -73,6 +73,7 @@ def test_a_version_holds_what_the_head_held(
         session.get_one(ClassRow, "c").points = ["nose"] if geometry and "points" in geometry else None
         image = session.get_one(ImageRow, "i")
         image.split, image.negative = ("val", True) if geometry is None else (None, False)
+        image.group_key = "patient" if geometry is None else None
         settings = house.database.settings
         frozen = versions.freeze(session, settings, "p", "manual").manifest
         now = features(session, "p", kind)
