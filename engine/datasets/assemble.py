@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from engine.contracts.datasets import LabelKind
@@ -31,7 +32,7 @@ def assemble(
     """
     account = understood.account
     _ask(understood.rows, taken, order)
-    incoming, pages, turned = [], understood.source.groups, 0
+    incoming, pages, turned, unlearnt = [], understood.source.groups, 0, Counter[str]()
     for row in _settled(understood, order, taken, pictures):
         if isinstance(row, LabelIssue):
             account.label_issue(row.issue)
@@ -41,16 +42,30 @@ def assemble(
             account.skip_image(row.path, one.error)
             _skip(row, row.labels, f"its image “{row.path}”: {one.error}", account)
             continue
+        unlearnt.update(_unlearnt(row, understood.kind))
         turned += one.orientation != 1 and _unsaid(row)
         # Pages of one file are no independent pictures.
         whole = replace(row, group=row.group or pages[row.path]) if row.path in pages else row
         incoming.append(_one(whole, one, understood.kind, order, account))
+    understood.notes.extend(
+        f"The {shape} of {count:,} label{'' if count == 1 else 's'} are not kept: the task does not learn them."
+        for shape, count in unlearnt.items()
+    )
     if turned:
         understood.notes.append(
             "Labelled pictures that their EXIF data turns, while the set does not say which way up it saw "
             f"them: {turned:,}. The labels are taken as upright; look at some."
         )
     return incoming
+
+
+def _unlearnt(row: ImageLabels, kind: LabelKind) -> Iterator[str]:
+    """Name the shapes of a row that its task has no use for, once for each label."""
+    for label in row.labels:
+        if label.mask is not None and kind not in ("masks", "regions"):
+            yield "outlines"
+        if label.points is not None and kind != "points":
+            yield "points"
 
 
 def _unsaid(row: ImageLabels) -> bool:
