@@ -48,7 +48,8 @@ def assemble(
         whole = replace(row, group=row.group or pages[row.path]) if row.path in pages else row
         incoming.append(_one(whole, one, understood.kind, order, account))
     understood.notes.extend(
-        f"The {shape} of {count:,} label{'' if count == 1 else 's'} are not kept: the task does not learn them."
+        f"The {shape} of {count:,} {'label' if count == 1 else 'labels'} are not kept: "
+        "the task does not learn them."
         for shape, count in unlearnt.items()
     )
     if turned:
