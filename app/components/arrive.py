@@ -14,17 +14,20 @@ _CSS: Final = """
 # The focus stays where it is: a person who walks a table by keys opens one row after the other.
 _JS: Final = """
 const seen = new WeakMap();
+const MOST_TURNS = 20;
 export default function ({ parentElement, data }) {
   const note = parentElement.querySelector(".arrive");
   if (seen.get(note) === data.turn) return;
   seen.set(note, data.turn);
   note.textContent = data.text;
-  const host = note.getRootNode().host ?? note;
-  const card = host.closest('[class*="st-key-card"]');
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  // What was open elsewhere leaves the page meanwhile: wait until the card stands still.
+  // What was open elsewhere leaves the page meanwhile: wait until the card stands still. The page may also
+  // have gone on before this is in it, or leave it again: then there is nothing to bring into sight.
   let before = null;
+  let turns = 0;
   const wait = setInterval(() => {
+    const card = (note.getRootNode().host ?? note).closest('[class*="st-key-card"]');
+    if (!card) return (turns += 1) > MOST_TURNS && clearInterval(wait);
     const { top } = card.getBoundingClientRect();
     if (top !== before) return (before = top);
     clearInterval(wait);
