@@ -26,7 +26,9 @@ NOW: Final = 0
 @st.dialog("Export the set", width="medium")
 def export_dialog(project: str) -> None:
     """Ask in which format, and which version."""
-    formats = {known.name: known for known in client().dataset_exports.formats(project)}
+    # The version stands below the formats, and what each loses depends on it.
+    wanted = st.session_state.get("export-version") or None
+    formats = {known.name: known for known in client().dataset_exports.formats(project, wanted)}
     if not formats:
         st.markdown("No format can hold the labels of this set.")
         return

@@ -155,12 +155,16 @@ def make_project(session: Session, name: str, task: str, key: str | None) -> Pro
 
 
 def find_project(session: Session, project: str) -> Project:
-    """Return the project row with this id or this exact name; raises ``NotFoundError``."""
+    """Return the project row with this id or this exact name; raises ``NotFoundError``.
+
+    Of several of one name, what a failed import left empty comes last.
+    """
     row = session.get(Project, project)
     if row is None or row.deleted_at is not None:
-        row = session.scalars(
+        rows = session.scalars(
             select(Project).where(Project.name == project, Project.deleted_at.is_(None))
-        ).first()
+        ).all()
+        row = min(rows, key=lambda found: len(rows) > 1 and _left_empty(session, found.id), default=None)
     if row is None:
         raise NotFoundError(
             f"There is no project “{project}”.", "It may have been deleted; choose one on Home."
@@ -189,10 +193,8 @@ def _keyed_id(key: str) -> str:
 
 
 def _name_taken(session: Session, name: str) -> bool:
-    found = session.scalars(
-        select(Project.id).where(Project.name == name, Project.deleted_at.is_(None))
-    ).first()
-    return found is not None
+    rows = session.scalars(select(Project.id).where(Project.name == name, Project.deleted_at.is_(None))).all()
+    return any(not _left_empty(session, row) for row in rows)
 
 
 def _free_name(session: Session, name: str) -> str:

@@ -42,3 +42,10 @@ def test_what_a_failed_import_left_is_not_listed(lensmith: Lensmith, tmp_path: P
     other = lensmith.datasets.start_import(tmp_path, project=kept.id, any_folder=True)
     _end(lensmith, other.id, state)
     assert "Mine" in _names(lensmith)
+
+
+def test_its_name_is_free_for_another_try(lensmith: Lensmith, tmp_path: Path) -> None:
+    job = lensmith.datasets.start_import(tmp_path, name="Photos", any_folder=True)
+    _end(lensmith, job.id, JobState.FAILED)
+    made = lensmith.projects.create("Photos")
+    assert made.name == "Photos" and lensmith.projects.get("Photos").id == made.id
