@@ -62,8 +62,13 @@ class Models:
         return catalog_path(self.database.settings).is_file()
 
     def weights_plan(self, config: Mapping[str, Any], task: str = DEFAULT_TASK) -> WeightsPlan:
-        """Return which weights a run with these settings would start from, in a sentence."""
+        """Return which weights a run with these settings would start from, in a sentence.
+
+        Raises ``InputError`` for a task that cannot be trained yet.
+        """
         spec = get_task(task)
+        if not spec.trains:
+            raise InputError(f"{spec.title} cannot be trained here yet.")
         return weights_plan(self.database.settings, spec, check_config(spec, config))
 
     def machine(self) -> Machine:

@@ -57,7 +57,8 @@ def run(work: Work) -> dict[str, Any]:
     try:
         report = _already_done(work) or _import(work, Order.from_payload(work.payload))
     except BaseException as error:
-        if not goes_on(work, error):
+        # A set that cannot be used as what it was taken for may be another one.
+        if not goes_on(work, error, InputError):
             remove_staged(work.payload, work.settings)
         raise
     remove_staged(work.payload, work.settings)

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.exc import OperationalError
 
 from engine.contracts.jobs import Work
-from engine.errors import InputError, JobCancelledError, LeaseLostError
+from engine.errors import InputError, JobCancelledError, LeaseLostError, QuestionError
 from engine.settings import Settings
 
 FILE_LIST = ".files.json"
@@ -61,12 +61,13 @@ def scratch_folder(work: Work) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def goes_on(work: Work, error: BaseException) -> bool:
+def goes_on(work: Work, error: BaseException, kept: type[InputError] = QuestionError) -> bool:
     """Whether the source is read again: by this job's next attempt, or after a person's answer.
 
-    A set that cannot be used as what it was taken for may be another one; the sweep clears it away later.
+    ``kept`` are the errors after which a person may choose otherwise; what nobody takes up again is
+    cleared away later by the sweep.
     """
-    if isinstance(error, (InputError, LeaseLostError, OperationalError)):
+    if isinstance(error, (kept, LeaseLostError, OperationalError)):
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOSPC
