@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from engine.datasets.labels import Box, Mask, Rle
+from engine.datasets.preprocessing import MAX_PIXELS
 
 MOST_RUN_BYTES = 7  # a run length of 2**32 in groups of five bits
 
@@ -71,7 +72,13 @@ def run_lengths(counts: str) -> NDArray[np.int64]:
 
 
 def from_runs(runs: Sequence[int], height: int, width: int) -> Rle:
-    """Pack plain run lengths; raises ``ValueError`` when one is negative or their sum is not the size."""
+    """Pack plain run lengths.
+
+    Raises ``ValueError`` when one is negative, their sum is not the size, or that is no picture's: for longer
+    runs pycocotools' buffer is too short.
+    """
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"it covers more than {MAX_PIXELS // 10**6} million pixels")
     if any(run < 0 for run in runs) or sum(runs) != height * width:
         raise ValueError(f"its runs cover {sum(runs):,} pixels, not {height} x {width}")
     found = coco.frPyObjects({"counts": list(runs), "size": [height, width]}, height, width)
