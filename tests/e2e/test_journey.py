@@ -109,6 +109,21 @@ def _the_address_survives_a_refresh(page: Page) -> None:
     assert page.url == before
 
 
+def _pick(page: Page, name: str, option: str) -> None:
+    """Pick from a menu; one that was opened while the page was still being drawn closes once more."""
+    from playwright.sync_api import TimeoutError as LateError
+
+    wanted = page.get_by_role("option", name=option, exact=True)
+    for _ in range(3):
+        page.get_by_role("combobox", name=name).click()
+        try:
+            wanted.wait_for(timeout=5_000)
+            break
+        except LateError:
+            continue
+    wanted.click()
+
+
 def _a_cell_opens_its_images_and_they_can_be_corrected(page: Page, hand: Hand) -> None:
     cell = page.locator("[data-cell]:not([disabled])").first
     count = int(cell.inner_text())
@@ -117,10 +132,9 @@ def _a_cell_opens_its_images_and_they_can_be_corrected(page: Page, hand: Hand) -
     tiles.first.wait_for()
     assert tiles.count() == count
     hand.click(tiles.first)
-    page.get_by_role("combobox", name="Change class").click()
     truth = cell.get_attribute("aria-label") or ""
     other = "circle" if "truth bar" in truth else "bar"
-    page.get_by_role("option", name=other, exact=True).click()
+    _pick(page, "Change class", other)
     undo = page.get_by_role("button", name=re.compile("^Undo"))
     undo.wait_for()
     hand.click(undo)
