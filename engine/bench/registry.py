@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from engine.bench import box_runs, house, intake, intake_formats, learning, sets
+from engine.bench import box_runs, house, intake, intake_formats, large_coco, learning, sets
 from engine.settings import Settings
 
 
@@ -36,6 +36,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     Benchmark("first-page", "from `lensmith up` to the first page", house.first_page),
     Benchmark("box", "linear probes: the box, random and ImageNet weights", box_runs.probes, needs_data=True),
     Benchmark("sets", "real sets: imported, through every format and back", sets.real_sets, needs_data=True),
+    Benchmark("large-coco", "memory of the import of a COCO JSON of 300 MB", large_coco.peak_memory),
     Benchmark("sets-large", "the same with a set of 22,000 images", sets.large_sets, needs_data=True),
     Benchmark(
         "box-fine-tune", "fine-tuning for 3 min: the box, random", box_runs.fine_tuning, needs_data=True
