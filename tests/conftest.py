@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from engine.api.machine import find_browser
 from tests.browser import FLAGS, HOW_TO_GET_ONE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+
+# The same commit gives the same answer; with LENSMITH_EXPLORE=1 the tests look for new examples.
+settings.register_profile("repeatable", derandomize=True)
+if not os.environ.get("LENSMITH_EXPLORE"):
+    settings.load_profile("repeatable")
 
 FAILURES = Path(__file__).parents[1] / "build" / "failures"
 _report = pytest.StashKey[pytest.TestReport]()
