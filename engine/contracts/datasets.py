@@ -157,18 +157,6 @@ class LabelSchema(Record):
     images: int = 0
 
 
-class FormatGuess(Record):
-    """A recognised format with the reason that a person reads, best first."""
-
-    format: str
-    title: str
-    reason: str
-    kinds: tuple[LabelKind, ...] = ()
-    classes: tuple[str, ...] = ()
-    images: int = 0
-    schemas: tuple[LabelSchema, ...] = ()
-
-
 class ImportOffer(Record):
     """One way to take a source in: as a task, in a format; the recommended one comes first.
 

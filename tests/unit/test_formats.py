@@ -107,10 +107,10 @@ def test_index_matches_whole_ends_only() -> None:
 
 def test_recognition_says_why_and_puts_the_most_explicit_first(tmp_path: Path) -> None:
     source = table_source(tmp_path, "path,label\na/1.jpg,x\nb/1.jpg,y\n", "a/1.jpg", "b/1.jpg")
-    guesses = [found.guess() for found in serving(recognise(source), "class")]
-    assert [guess.format for guess in guesses] == ["csv_table", "class_folders", "loose_images"]
-    assert "labels.csv" in guesses[0].reason and guesses[0].classes == ("x", "y")
-    assert "2 folders" in guesses[1].reason and guesses[1].classes == ("a", "b")
+    guesses = serving(recognise(source), "class")
+    assert [guess.format.name for guess in guesses] == ["csv_table", "class_folders", "loose_images"]
+    assert "labels.csv" in guesses[0].recognition.reason and guesses[0].recognition.classes == ("x", "y")
+    assert "2 folders" in guesses[1].recognition.reason and guesses[1].recognition.classes == ("a", "b")
     assert recognise(table_source(tmp_path / "other", "Read me.\n", name="readme.txt")) == []
 
 

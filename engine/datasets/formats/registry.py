@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from engine.contracts.datasets import FormatGuess, LabelKind
+from engine.contracts.datasets import LabelKind
 from engine.datasets.archive import Source
 from engine.datasets.formats import (
     cifar,
@@ -69,18 +69,6 @@ class Found:
     view: SourceView
     beside: tuple[str, ...] = ()
     doubtful: bool = False
-
-    def guess(self) -> FormatGuess:
-        """Give it as a record for screens."""
-        return FormatGuess(
-            format=self.format.name,
-            title=self.format.title,
-            reason=self.recognition.reason,
-            kinds=self.recognition.kinds,
-            classes=self.recognition.classes,
-            images=self.recognition.images,
-            schemas=self.recognition.schemas,
-        )
 
 
 FROM: Mapping[LabelKind, frozenset[LabelKind]] = {
