@@ -1,0 +1,144 @@
+"""What an import asks, and its report."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.components.import_order import ImportOrder, order_of
+from app.components.import_questions import QUESTIONS, question_of
+from app.components.import_report import count_reasons, matching, same_reason
+from engine.contracts.datasets import ImportChoices, ImportIssue, Outcome
+from engine.contracts.jobs import Problem
+from tests.ui.conftest import Open, words
+from tests.ui.fake_facade import FakeFacade
+from tests.ui.sets import ask, dialog, imports, press, said, world
+
+# -- questions ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flag", "key", "says"),
+    [
+        ("--accept-skips", "answer", {"accept_skips": True}),
+        ("--merge-classes", "answer", {"merge_classes": True}),
+        ("--swap-boxes", "answer", {"swap_boxes": True}),
+        ("--rescale", "answer", {"rescale": True}),
+        ("--rescale", "answer-1", {"accept_skips": True}),
+        ("--void", "answer", {"void": "ignore"}),
+        ("--void", "answer-1", {"void": "class"}),
+        ("--schema", "answer-1", {"schema": "hand"}),
+        ("--add", "answer", {"mode": "add"}),
+        ("--replace", "answer-1", {"mode": "replace"}),
+    ],
+)
+def test_a_question_is_answered_by_a_button(open_screen: Open, flag: str, key: str, says: dict) -> None:
+    facade = world()
+    ask(facade, flag, choices=("person", "hand") if flag == "--schema" else ())
+    test = open_screen("new", facade, job="import1", **{"import": said()})
+    assert "--" not in "".join(b.label for b in test.button)
+    test.button(key=key).click().run()
+    assert not test.exception
+    assert imports(facade)[-1][-1] == {"mode": "add", **says}
+
+
+def test_channels_are_typed(open_screen: Open) -> None:
+    facade = world()
+    ask(facade, "--channels")
+    test = open_screen("new", facade, job="import1", **{"import": said()})
+    test.text_input(key="answer-typed").input("3,2,1")
+    press(test, "Import with these")
+    assert imports(facade)[-1][-1] == {"mode": "add", "channels": "3,2,1"}
+
+
+def test_answers_add_up(open_screen: Open) -> None:
+    facade = world()
+    ask(facade, "--void")
+    test = open_screen("new", facade, job="import1", **{"import": said(answers={"task": "detection"})})
+    test.button(key="answer").click().run()
+    ask(facade, "--accept-skips")
+    test.run()
+    test.button(key="answer").click().run()
+    assert imports(facade)[-1][-1] == {
+        "mode": "add", "task": "detection", "void": "ignore", "accept_skips": True,
+    }  # fmt: skip
+
+
+def test_what_it_is_can_be_chosen_again_after_a_question(open_screen: Open) -> None:
+    facade = world()
+    ask(facade, "--void")
+    test = open_screen("new", facade, job="import1", **{"import": said(answers={"task": "instance"})})
+    press(test, "Choose again what it is")
+    assert test.radio(key="offer")
+    assert not imports(facade)
+
+
+def test_every_answer_is_one_that_an_import_takes() -> None:
+    names = set(ImportChoices.__annotations__)
+    for flag in QUESTIONS:
+        for answer in question_of(Problem(message="", flag=flag)).answers:
+            assert set(answer.says) <= names
+            assert ImportOrder().answered(**answer.says).choices() == answer.says
+    unknown = question_of(Problem(message="", flag="--new-thing", hint="Say.", choices=("x",)))
+    assert (unknown.hint, unknown.answers[0].says) == ("Say.", {"new_thing": "x"})
+
+
+def test_an_order_is_the_same_after_the_address() -> None:
+    order = ImportOrder(uploads=("a",), name="x.zip", choice=2, title="T").answered(schema="p", void="class")
+    assert ImportOrder.model_validate(json.loads(json.dumps(order.in_address()))) == order
+    assert ImportOrder(uploads=tuple(f"{n:012}" for n in range(9000))).in_address() == {}
+    assert ImportOrder(name="a/b/My_set-2.tar.gz").suggestion == "My set 2"
+
+
+def test_an_order_of_another_tab_is_known_by_its_address() -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from app.components.import_order import ImportOrder, keep, order_of
+
+        keep("mine", ImportOrder(source="/a"))
+        st.text(f"{order_of('mine')[1]} {order_of('other')}")
+
+    test = AppTest.from_function(script).run()
+    assert test.text[0].value == "True (None, False)"
+    assert order_of.__doc__
+
+
+# -- the report --------------------------------------------------------------------------------------
+
+
+def issue(reason: str, file: str = "a.jpg", outcome: Outcome = Outcome.SKIPPED) -> ImportIssue:
+    return ImportIssue(file=file, outcome=outcome, reason=reason)
+
+
+def test_reasons_are_counted_up_to_their_numbers_and_names() -> None:
+    issues = [
+        issue("box 3 px wide"), issue("box 12.5 px wide"), issue("box -1 px wide"),
+        issue("missing image “a 1.png”: not there"), issue("missing image “b.png”: not there"),
+        issue("8-bit is not enough"),
+    ]  # fmt: skip
+    assert count_reasons(issues) == {
+        "box … px wide": 3, "missing image “…”: not there".replace("“…”", "…"): 2, "…-bit is not enough": 1,
+    }  # fmt: skip
+    assert same_reason("no numbers") == "no numbers"
+    assert [i.reason for i in matching(issues, " WIDE ")] == [i.reason for i in issues[:3]]
+    assert len(matching(issues, "")) == 6
+
+
+def test_the_report_is_filtered(open_screen: Open) -> None:
+    facade = FakeFacade()
+    test = open_screen("data", facade, project="p1")
+    test.button(key="see-issues").click().run()
+    assert len(test.dataframe) == 1
+    test = dialog("import_report", "issues_dialog", facade.datasets.import_report("p1"))
+    assert not test.exception
+    assert len(test.dataframe[0].value) == 3
+    test.button_group(key="issue-outcome").set_value("skipped").run()
+    assert set(test.dataframe[0].value["outcome"]) == {"skipped"}
+    test.text_input(key="issue-text").input("CUT OFF").run()
+    (row,) = test.dataframe[0].value.itertuples()
+    assert row.file == "trash/=cmd.jpg"
+    test.text_input(key="issue-text").input("nowhere").run()
+    assert "Nothing fits" in words(test)
