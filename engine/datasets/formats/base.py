@@ -122,13 +122,15 @@ class Reading:
     """A source being read: the rows, lazily, and what is known before the first.
 
     ``classes`` stand in the set's own order, those without a label too; a class that only a row names
-    needs no entry. ``notes`` are sentences for the report.
+    needs no entry. ``notes`` are sentences for the report. ``ahead`` are paths of pictures that are
+    certainly rows, where they are known this early: their decoding can begin before the rows are read.
     """
 
     rows: Iterable[Row]
     classes: tuple[ClassHead, ...] = ()
     mask_values: MaskValues = field(default_factory=MaskValues)
     notes: tuple[str, ...] = ()
+    ahead: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,11 @@ class SourceView:
     def images(self) -> tuple[Member, ...]:
         """The pictures, in path order."""
         return tuple(sorted(self.source.images, key=lambda member: member.path))
+
+    @cached_property
+    def image_paths(self) -> tuple[str, ...]:
+        """Their paths, in order."""
+        return tuple(member.path for member in self.images)
 
     @property
     def by_path(self) -> dict[str, Member]:

@@ -70,7 +70,7 @@ def read(view: SourceView, _options: ReadOptions) -> Reading:
     """
     layout = _layout(view)
     _refuse_mixture(view, layout)
-    return Reading(_rows(view, layout))
+    return Reading(_rows(view, layout), ahead=view.image_paths)
 
 
 def _rows(view: SourceView, layout: _Layout) -> Iterator[Row]:

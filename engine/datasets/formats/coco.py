@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -80,17 +81,28 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
     if left := _count(files) - _count(kept):
         what = "1 label belongs to another sort" if left == 1 else f"{left:,} labels belong to other sorts"
         notes = (f"{what}; what is left out here goes into a project of its own.",)
-    return Reading(_rows(view, kept), heads(kept), notes=notes)
+    places = [_places(view, one) for one in kept]
+    ahead = tuple(dict.fromkeys(path for found in places for path in found.values()))
+    return Reading(_rows(view, kept, places), heads(kept), notes=notes, ahead=ahead)
 
 
-def _rows(view: SourceView, files: Sequence[File]) -> Iterator[Row]:
+def _places(view: SourceView, one: File) -> dict[int | str, str]:
+    """Find the pictures of a file, by id; those that cannot be found are told of among the rows."""
+    found = {}
+    for image_id, image in one.images.items():
+        with suppress(LookupError):
+            found[image_id] = _find(view, one, image.name)
+    return found
+
+
+def _rows(view: SourceView, files: Sequence[File], places: Sequence[dict[int | str, str]]) -> Iterator[Row]:
     seen: dict[str, str] = {}
-    for one in files:
+    for one, found in zip(files, places, strict=True):
         yield from one.issues
         for image_id, image in one.images.items():
             labels = tuple(one.labels.pop(image_id, ()))
             try:
-                path = _find(view, one, image.name)
+                path = found.get(image_id) or _find(view, one, image.name)
             except LookupError as error:
                 yield from (missing_image(one.path, None, image.name, error) for _ in labels or (None,))
                 continue

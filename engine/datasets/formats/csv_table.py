@@ -91,7 +91,8 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
         if points or listing.columns.tags:
             for name in classes_of(listing.columns, facts):
                 heads.setdefault(name, ClassHead(name, points))
-    return Reading(_rows(view, tables, options.swap_boxes, union), tuple(heads.values()), notes=notes)
+    rows = _rows(view, tables, options.swap_boxes, union)
+    return Reading(rows, tuple(heads.values()), notes=notes, ahead=view.image_paths)
 
 
 def _rows(view: SourceView, tables: Sequence[Surveyed], swap: bool, union: bool) -> Iterator[Row]:

@@ -74,7 +74,8 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
     if table is not None:
         return Reading(read_table(view, table), classes_beside(view, table))
     pairs = find_pairs(view)
-    return Reading(_with_classes(view, rows_of(pairs, "objects")), notes=pairs.notes)
+    rows = _with_classes(view, rows_of(pairs, "objects"))
+    return Reading(rows, notes=pairs.notes, ahead=pairs.images)
 
 
 def write(out: ExportSet, folder: Path) -> None:

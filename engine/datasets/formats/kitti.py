@@ -103,7 +103,7 @@ def read(view: SourceView, _options: ReadOptions) -> Reading:
     """
     texts = _pair(view)
     texts.refuse_ambiguous()
-    return Reading(_rows(view, texts))
+    return Reading(_rows(view, texts), ahead=view.image_paths)
 
 
 def write(out: ExportSet, folder: Path) -> None:

@@ -15,7 +15,7 @@ def recognise(view: SourceView) -> Recognition | None:
 
 def read(view: SourceView, _options: ReadOptions) -> Reading:
     """Read each picture without a label."""
-    return Reading(ImageLabels(member.path) for member in view.images)
+    return Reading((ImageLabels(path) for path in view.image_paths), ahead=view.image_paths)
 
 
 FORMAT = DatasetFormat(

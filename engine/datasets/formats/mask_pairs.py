@@ -59,7 +59,7 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
     pairs, listed = find_pairs(view), find_list(view)
     paths = sorted(pairs.masks.values())
     values, notes = mask_values(listed, look(view, paths, MaskValues()) if not listed.colors else ())
-    return Reading(rows_of(pairs, "classes"), heads(values), values, (*pairs.notes, *notes))
+    return Reading(rows_of(pairs, "classes"), heads(values), values, (*pairs.notes, *notes), pairs.images)
 
 
 def write(out: ExportSet, folder: Path) -> None:

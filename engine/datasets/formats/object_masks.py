@@ -83,7 +83,8 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
     if table is not None:
         return Reading(read_table(view, table), classes_beside(view, table))
     layout = _layout(view)
-    return Reading(_rows(layout), tuple(ClassHead(name) for name in layout.names), notes=layout.notes)
+    heads = tuple(ClassHead(name) for name in layout.names)
+    return Reading(_rows(layout), heads, notes=layout.notes, ahead=layout.images)
 
 
 def write(out: ExportSet, folder: Path) -> None:

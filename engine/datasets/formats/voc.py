@@ -91,7 +91,7 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
     notes = layout.notes
     if by_mask and layout.xml:
         notes += ("The masks are read, not the boxes of the XML files.",)
-    return Reading(rows, heads, values if by_mask else MaskValues(), notes)
+    return Reading(rows, heads, values if by_mask else MaskValues(), notes, layout.images)
 
 
 def _root(view: SourceView, member: Member) -> Node | None:

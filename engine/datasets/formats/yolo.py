@@ -241,7 +241,8 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
     splits = yaml_splits(view, header)
     folders = FolderSplits([member.path for member in view.images], BESIDE)
     found = _Set(header, texts, splits, folders, _strays(view, texts, splits.lists))
-    return Reading(_rows(view, found), header.heads(sorted(survey.indices)), notes=(*notes, *splits.notes))
+    heads = header.heads(sorted(survey.indices))
+    return Reading(_rows(view, found), heads, notes=(*notes, *splits.notes), ahead=view.image_paths)
 
 
 def _survey(view: SourceView, texts: LabelTexts) -> Survey:
