@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from engine.contracts.datasets import LabelKind
@@ -12,32 +12,28 @@ from engine.datasets.account import Account
 from engine.datasets.formats.base import LabelIssue, Row
 from engine.datasets.intake import Taken
 from engine.datasets.labels import ImageLabels, Label, Polygons
-from engine.datasets.mask_pictures import MaskPicture
 from engine.datasets.mask_values import Extent, settle
 from engine.datasets.newcomers import Incoming
+from engine.datasets.taking import Taking
 from engine.datasets.understand import Order, Understood
 from engine.errors import QuestionError
 
 
-def assemble(
-    understood: Understood,
-    order: Order,
-    taken: Mapping[str, Taken],
-    pictures: Mapping[str, MaskPicture | str],
-) -> list[Incoming]:
-    """Settle, place and fit the labels of all pictures that could be read; the rest goes to the account.
+def assemble(understood: Understood, order: Order, taking: Taking) -> list[Incoming]:
+    """Settle, place and fit the labels of all pictures that can be read; the rest goes to the account.
 
-    Raises ``QuestionError`` when the set as a whole leaves something open, ``InputError`` when its masks
-    would teach wrong labels.
+    Waits for each picture, so that labels are placed while the next pictures are decoded. Raises
+    ``QuestionError`` when the set as a whole leaves something open, ``InputError`` when its masks would
+    teach wrong labels.
     """
     account = understood.account
-    _ask(understood.rows, taken, order)
+    _ask_swapped(understood.rows, order)
     incoming, pages, turned, unlearnt = [], understood.source.groups, 0, Counter[str]()
-    for row in _settled(understood, order, taken, pictures):
+    for row in _settled(understood, order, taking):
         if isinstance(row, LabelIssue):
             account.label_issue(row.issue)
             continue
-        one = taken[row.path]
+        one = taking.picture(row.path)
         if one.error:
             account.skip_image(row.path, one.error)
             _skip(row, row.labels, f"its image “{row.path}”: {one.error}", account)
@@ -75,19 +71,16 @@ def _unsaid(row: ImageLabels) -> bool:
     return drawn and (row.relative or row.size is None)
 
 
-def _settled(
-    understood: Understood,
-    order: Order,
-    taken: Mapping[str, Taken],
-    pictures: Mapping[str, MaskPicture | str],
-) -> Iterable[Row]:
-    """Turn mask pictures into labels, where there are any."""
-    rows = understood.rows
-    if not any(row.masks for row in rows):
-        return rows
-    extents = {
-        path: Extent(one.width, one.height, one.orientation) for path, one in taken.items() if not one.error
-    }
+def _settled(understood: Understood, order: Order, taking: Taking) -> Iterable[Row]:
+    """Ask about sizes that do not agree, and turn mask pictures into labels where there are any."""
+    asked = _ask_sizes(understood.rows, order, taking)
+    if not any(row.masks for row in understood.rows):
+        return asked
+    rows = list(asked)
+    usable = {row.path: one for row in rows if not (one := taking.picture(row.path)).error}
+    extents = {path: Extent(one.width, one.height, one.orientation) for path, one in usable.items()}
+    # What a value means is only known when all masks have been seen.
+    pictures = {mask.path: taking.mask(mask.path) for row in rows if row.path in usable for mask in row.masks}
     settled = settle(rows, pictures, extents, understood.reading.mask_values, order.void)
     understood.notes.extend(settled.notes)
     known = {head.name for head in understood.heads}
@@ -128,7 +121,7 @@ def _skip(row: ImageLabels, labels: Sequence[Label], reason: str, account: Accou
         account.skip_label(label.file or row.file or row.path, line, reason)
 
 
-def _ask(rows: Sequence[ImageLabels], taken: Mapping[str, Taken], order: Order) -> None:
+def _ask_swapped(rows: Sequence[ImageLabels], order: Order) -> None:
     """Ask what only a person can know: a consistent mistake may be put right, a single one not."""
     boxes = [label for row in rows if not order.swap_boxes for label in row.labels if label.box is not None]
     if boxes and all(map(placing.inverted, boxes)):
@@ -137,11 +130,14 @@ def _ask(rows: Sequence[ImageLabels], taken: Mapping[str, Taken], order: Order) 
             "If the corners were written the other way round throughout, exchange them.",
             flag="--swap-boxes",
         )
-    if order.rescale or order.accept_skips:
-        return
+
+
+def _ask_sizes(rows: Sequence[ImageLabels], order: Order, taking: Taking) -> Iterator[ImageLabels]:
+    """Yield the rows; ask at the first whose labels are for another size than its picture has."""
     for row in rows:
-        one = taken[row.path]
-        if not one.error and placing.scaled_size(row, placing.Picture(one.width, one.height)):
+        one = taking.picture(row.path)
+        agreed = one.error or order.rescale or order.accept_skips
+        if not agreed and placing.scaled_size(row, placing.Picture(one.width, one.height)):
             raise QuestionError(
                 f"The labels of “{row.path}” are for {row.size[0]} x {row.size[1]} px"
                 f", but the picture has {one.width} x {one.height}."
@@ -150,3 +146,4 @@ def _ask(rows: Sequence[ImageLabels], taken: Mapping[str, Taken], order: Order) 
                 "Rescale such labels with their pictures, or skip them (--accept-skips).",
                 flag="--rescale",
             )
+        yield row

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,13 @@ from engine.datasets.account import SHOWN_ISSUES, Account
 from engine.datasets.archive import open_source
 from engine.datasets.assemble import assemble
 from engine.datasets.commit import Terms, commit_rows
-from engine.datasets.intake import Intake, Taken
+from engine.datasets.intake import Intake
 from engine.datasets.manifest import freeze_version
-from engine.datasets.mask_pictures import MaskPicture
 from engine.datasets.newcomers import Incoming
 from engine.datasets.pictures import named_channels, takes_channels
 from engine.datasets.queries import classes as list_classes
 from engine.datasets.staging import goes_on, remove_staged, scratch_folder, staged_files, sweep_staging
+from engine.datasets.taking import Taking
 from engine.datasets.thumbnails import ensure_thumbnail, thumbnail_path
 from engine.datasets.understand import Known, Order, Understood, understand
 from engine.errors import (
@@ -69,12 +69,15 @@ def _import(work: Work, order: Order) -> dict[str, Any]:
     start = time.monotonic()
     work.progress(0.0, "Reading the list of files")
     known = _known(work, order)
-    with scratch_folder(work) as scratch, Intake(work.settings, known.preprocessing) as intake:
+    with (
+        scratch_folder(work) as scratch,
+        Intake(work.settings, known.preprocessing) as intake,
+        Taking(intake, _teller(work)) as taking,
+    ):
         source = open_source(order.paths, work.settings.limits, scratch)
         work.check_stop()
-        understood = understand(source, order, known, work.settings.limits, scratch)
-        taken = _take_in(work, understood, intake)
-        incoming = assemble(understood, order, taken, _read_masks(work, understood, taken, intake))
+        understood = understand(source, order, known, work.settings.limits, scratch, taking)
+        incoming = assemble(understood, order, taking)
     preprocessing = _fix_range(known.preprocessing, incoming)
     _late_thumbnails(work, incoming, preprocessing)
     # One sync for all pixels: as durable as one per file, at a fraction of its cost.
@@ -196,35 +199,14 @@ def _with_channels(held: dict[str, Any], order: Order) -> tuple[dict[str, Any], 
     return chosen, f"Channels {new} are red, green and blue from now on; before, these were {old}."
 
 
-def _take_in(work: Work, understood: Understood, intake: Intake) -> dict[str, Taken]:
-    """Store the pixels of all rows; returns what became of each, by path."""
-    rows = understood.rows
-    members = {member.path: member for member in understood.source.images}
-    total = len(rows)
+def _teller(work: Work) -> Callable[[int, int], None]:
+    """Return what tells of files taken in, and ends the import when a person wants that."""
 
-    def tick(done: int) -> None:
-        work.check_stop()
+    def tick(done: int, total: int) -> None:
         work.progress(DECODING * done / total, f"{done:,} of {total:,} images")
-
-    wanted = [members[row.path] for row in rows]
-    return {one.path: one for one in intake.take(wanted, tick)}
-
-
-def _read_masks(
-    work: Work, understood: Understood, taken: Mapping[str, Taken], intake: Intake
-) -> dict[str, MaskPicture | str]:
-    """Read the mask pictures of all images that can be used, by path."""
-    wanted = {mask.path for row in understood.rows if not taken[row.path].error for mask in row.masks}
-    members = [member for member in understood.source.members if member.path in wanted]
-    if not members:
-        return {}
-
-    def tick(done: int) -> None:
         work.check_stop()
-        work.progress(DECODING, f"{done:,} of {len(members):,} masks")
 
-    colors = understood.reading.mask_values.colors
-    return {one.path: one.picture for one in intake.masks(members, colors, tick)}
+    return tick
 
 
 def _fix_range(preprocessing: dict[str, Any], incoming: Sequence[Incoming]) -> dict[str, Any]:

@@ -17,11 +17,11 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, Self
+from typing import IO, Any, NamedTuple, Self
 
 from PIL import Image
 
@@ -78,7 +78,7 @@ class TakenMask:
 
 
 def take_in(member: Member, settings: Settings, record: Preprocessing) -> Taken:
-    """Read, decode and store one file and its thumbnail (not synced; see ``Intake.take``).
+    """Read, decode and store one file and its thumbnail (not synced; see ``Taking``).
 
     Raises ``OSError`` when it cannot be stored: that says nothing about the picture.
     """
@@ -137,64 +137,32 @@ class Intake:
     def __init__(self, settings: Settings, preprocessing: dict[str, Any]) -> None:
         self._settings = settings
         self._order = json.dumps({"preprocessing": preprocessing})
-        self._selector = selectors.DefaultSelector()
-        self._workers: list[_Process] = []
+        self.selector = selectors.DefaultSelector()
+        self.workers: list[_Process] = []
 
     def __enter__(self) -> Self:
         """Start the processes."""
         for _ in range(PROCESSES):
-            self._workers.append(_Process(self._settings, self._order, self._selector))
+            self.workers.append(_Process(self._settings, self._order, self.selector))
         return self
 
     def __exit__(self, *_: object) -> None:
         """End the processes, whatever they are at."""
-        for worker in self._workers:
+        for worker in self.workers:
             worker.close()
-        self._selector.close()
+        self.selector.close()
 
-    def take(self, members: Sequence[Member], tick: Callable[[int], None]) -> Iterator[Taken]:
-        """Take all members in; yields in the order in which they finish.
-
-        ``tick`` gets the number done at least twice a second; what it raises ends the work. Files are
-        written without syncing; the caller syncs once before it commits rows that name them. Raises
-        ``OSError`` when they cannot be stored, as on a full disk, ``QuestionError`` when a picture has
-        channels that nobody chose from.
-        """
-        for answer in self._work([(member, False) for member in members], tick):
-            assert isinstance(answer, Taken)
-            if answer.channels:
-                raise ChannelsError.question(answer.path, answer.channels)
-            yield answer
-
-    def masks(
-        self, members: Sequence[Member], colors: Colors, tick: Callable[[int], None]
-    ) -> Iterator[TakenMask]:
-        """Read all mask pictures; as ``take``, but nothing is stored.
-
-        ``colors`` gives the value of a colour, for masks that are coloured pictures.
-        """
-        for worker in self._workers:
+    def tell(self, colors: Colors) -> None:
+        """Give the value of each colour, for masks that are coloured pictures; before the first of them."""
+        for worker in self.workers:
             worker.colors = colors
-        for answer in self._work([(member, True) for member in members], tick):
-            assert isinstance(answer, TakenMask)
-            yield answer
-
-    def _work(self, orders_of: Sequence[_Order], tick: Callable[[int], None]) -> Iterator[Taken | TakenMask]:
-        orders = deque(orders_of[start : start + CHUNK] for start in range(0, len(orders_of), CHUNK))
-        done = 0
-        while orders or any(worker.pending for worker in self._workers):
-            for worker in self._workers:
-                worker.feed(orders)
-            tick(done)
-            for key, _ in self._selector.select(timeout=0.5):
-                for answer in key.data.collect(orders):
-                    done += 1
-                    yield answer
-        tick(done)
 
 
-_Order = tuple[Member, bool]
-"""A file, and whether it is a mask."""
+class Wanted(NamedTuple):
+    """A file, and whether it is a mask."""
+
+    member: Member
+    is_mask: bool
 
 
 class _Process:
@@ -204,7 +172,7 @@ class _Process:
         self.settings = settings
         self.order = order
         self.selector = selector
-        self.pending: deque[_Order] = deque()
+        self.pending: deque[Wanted] = deque()
         self.colors: Colors = {}
         self.buffer = b""
         self._start()
@@ -220,7 +188,7 @@ class _Process:
         self.selector.register(self._pipe(self.process.stdout), selectors.EVENT_READ, self)
         self._send([self.order])
 
-    def feed(self, orders: deque[Sequence[_Order]]) -> None:
+    def feed(self, orders: deque[Sequence[Wanted]]) -> None:
         """Give the process more to do while it holds less than ``AHEAD`` orders."""
         while orders and len(self.pending) <= CHUNK * (AHEAD - 1):
             some = orders.popleft()
@@ -234,7 +202,7 @@ class _Process:
             lines += [json.dumps({**asdict(member), "path": "", "is_mask": mask}) for member, mask in some]
             self._send(lines)
 
-    def collect(self, orders: deque[Sequence[_Order]]) -> Iterator[Taken | TakenMask]:
+    def collect(self, orders: deque[Sequence[Wanted]]) -> Iterator[Taken | TakenMask]:
         """Yield what the process has answered; when it died, report the image it was at."""
         content = os.read(self._pipe(self.process.stdout).fileno(), 1 << 16)
         *lines, self.buffer = (self.buffer + content).split(b"\n")
@@ -299,9 +267,11 @@ def _store_thumbnail(target: Path, picture: Image.Image, stored: Path | None) ->
     if stored is None or max(picture.size) > 2 * SHORT_SIDE:
         write_atomic(target, make_thumbnail(picture), sync=False)
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(stored, target)  # neither is ever written again
+    except FileNotFoundError:  # the first of its folder
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _store_thumbnail(target, picture, stored)
     except OSError:  # there already, or a file system without links
         write_atomic(target, stored.read_bytes(), sync=False)
 

@@ -17,6 +17,7 @@ from engine.datasets.formats.base import LabelIssue, Reading, ReadOptions, Recog
 from engine.datasets.formats.registry import Found, get_format, is_explicit, recognise, serving
 from engine.datasets.labels import ClassHead, ImageLabels
 from engine.datasets.staging import listed_files, staged_files
+from engine.datasets.taking import Taking
 from engine.errors import InputError, LimitError, QuestionError
 from engine.settings import Limits
 
@@ -108,9 +109,9 @@ class Understood:
 
 
 def understand(
-    source: Source, order: Order, known: Known, limits: Limits, scratch: Path
+    source: Source, order: Order, known: Known, limits: Limits, scratch: Path, taking: Taking
 ) -> Understood:
-    """Recognise the format of a source and read its labels.
+    """Recognise the format of a source and read its labels, while ``taking`` takes in their pictures.
 
     ``scratch`` is a folder for what a format must unpack; it stays as long as the pictures are read.
 
@@ -125,7 +126,10 @@ def understand(
         source = replace(source, members=(*source.members, *inside))
         found = replace(found, view=SourceView(source, found.view.opened, found.view.kept))
     reading = found.format.read(found.view, options)
-    rows = _read_rows(source, reading, account, limits)
+    taking.begin(source.members, reading.mask_values.colors, len(source.images))
+    taking.order(reading.ahead)
+    rows = _read_rows(source, reading, account, limits, taking)
+    taking.complete()
     rows = _merge_classes(rows, known.names, order.merge_classes)
     _refuse_too_few(rows, reading, known.names, found, order, kind)
     task = order.task or order.tasks[kind]
@@ -227,7 +231,9 @@ def _ask_schema(recognition: Recognition, kind: LabelKind, order: Order) -> None
     )
 
 
-def _read_rows(source: Source, reading: Reading, account: Account, limits: Limits) -> list[ImageLabels]:
+def _read_rows(
+    source: Source, reading: Reading, account: Account, limits: Limits, taking: Taking
+) -> list[ImageLabels]:
     """Read all rows, counting what is no image's; refuse overlong and too many class names."""
     rows: list[ImageLabels] = []
     names = {head.name for head in reading.classes}
@@ -241,6 +247,7 @@ def _read_rows(source: Source, reading: Reading, account: Account, limits: Limit
         if len(names) > limits.classes:
             raise LimitError(f"The set has more than {limits.classes:,} classes.")
         rows.append(row)
+        taking.order_row(row)
     overlong = next((name for name in names if len(name) > CLASS_NAME_LENGTH), None)
     if overlong is not None:
         raise InputError(

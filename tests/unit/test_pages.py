@@ -16,11 +16,12 @@ import pytest
 from PIL import Image
 
 from engine.datasets import archive
-from engine.datasets.archive import Member, open_source, read_member
-from engine.datasets.intake import Intake, take_in
+from engine.datasets.archive import Member, Source, open_source, read_member
+from engine.datasets.intake import Intake, Taken, take_in
 from engine.datasets.pages import MAX_PAGES, list_pages, page_content
 from engine.datasets.pictures import ChannelsError, named_channels, see
 from engine.datasets.preprocessing import Preprocessing
+from engine.datasets.taking import Taking
 from engine.datasets.tiff import TiffError
 from engine.errors import InputError, LimitError, QuestionError
 from engine.settings import Limits, Settings
@@ -233,6 +234,15 @@ def test_a_flipped_byte_never_does_more_than_refuse() -> None:
                 continue
 
 
+def take_all(source: Source, settings: Settings, record: dict[str, Any]) -> dict[str, Taken]:
+    paths = [member.path for member in source.images]
+    with Intake(settings, record) as intake, Taking(intake, lambda done, total: None) as taking:
+        taking.begin(source.members, {}, len(paths))
+        taking.order(paths)
+        taking.complete()
+        return {path: taking.picture(path) for path in paths}
+
+
 def test_the_intake_takes_pages_channels_and_heic(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     folder.mkdir()
@@ -241,12 +251,11 @@ def test_the_intake_takes_pages_channels_and_heic(tmp_path: Path) -> None:
     (folder / "deep.tif").write_bytes(tiff(pixels_of(5, "u2"), Packing(orientation=6)))
     source = open_source((("set", folder),), Limits())
     settings = Settings(home=tmp_path / "home", database_url="")
-    with Intake(settings, {}) as intake, pytest.raises(QuestionError) as asked:
-        list(intake.take(source.images, lambda done: None))
+    with pytest.raises(QuestionError) as asked:
+        take_all(source, settings, {})
     assert asked.value.flag == "--channels" and "deep.tif" in asked.value.message
     assert "three of its 5 channels, e.g. --channels 3,2,1" in asked.value.hint
-    with Intake(settings, {"channels": [5, 2, 1], "low": 0.0, "high": 30_000.0}) as intake:
-        taken = {one.path: one for one in intake.take(source.images, lambda done: None)}
+    taken = take_all(source, settings, {"channels": [5, 2, 1], "low": 0.0, "high": 30_000.0})
     assert not any(one.error for one in taken.values()), taken
     assert {path: (one.width, one.height) for path, one in taken.items()} == {
         "deep.tif": (13, 21),

@@ -198,6 +198,6 @@ class _Borrowed:
         return self.lent
 
     def __exit__(self, *_: object) -> None:
-        workers = self.lent._workers if self.lent else []
+        workers = self.lent.workers if self.lent else []
         if any(worker.pending or worker.colors for worker in workers):
             self.kept.end()  # what they were told or still work at is no business of the next import
