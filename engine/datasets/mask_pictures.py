@@ -8,8 +8,7 @@ way (``convert("L")`` would turn indices into brightness).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -54,7 +53,7 @@ class MaskPicture:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; ``from_dict`` gives the same record back, also after JSON."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -82,11 +81,12 @@ def read_mask(content: bytes, colors: Colors | None = None) -> MaskPicture:
         image = upright(opened)
         lossy = (opened.format or "") in LOSSY or content[12:16] == b"VP8 "
         values, colored = _values(image)
-        palette = _palette(image) if image.mode == "P" else None
+        palette = _palette(image) if colors and image.mode == "P" else None
     starts, run_values = _runs(values)
     numbered = image.mode in GREY and image.mode != "P"
     if colors and not (numbered and any(len(set(color)) > 1 for color in colors)):
         run_values, colored = _looked_up(run_values, colored, palette, colors)
+        starts, run_values = _joined(starts, run_values)
     height, width = values.shape
     found, regions, pixels = _deal_out(starts, run_values, values.size)
     if len(found) > MOST_CLASSES and lossy:
@@ -108,75 +108,90 @@ def split_values(values: NDArray[Any]) -> tuple[tuple[int, ...], tuple[str, ...]
 
 
 def _runs(values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Return where runs of one value start, column by column, and their values."""
-    flat = values.ravel(order="F")
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    if starts.size > MOST_RUNS:
+    """Return where runs of one value start, column by column, and their values.
+
+    Pixels are compared with those above them in the order in which they lie in memory, and what is found is
+    put into the order of columns: turning the whole picture first takes longer.
+    """
+    height, width = values.shape
+    below = np.flatnonzero(values[1:] != values[:-1])
+    top = np.flatnonzero(values[0, 1:] != values[-1, :-1]) + 1  # columns that do not go on as the one before
+    if 1 + below.size + top.size > MOST_RUNS:
         raise UnreadableImageError("neighbouring pixels differ nearly everywhere: a photo, not a mask")
-    return starts, flat[starts]
+    rows = below // width
+    columns = below - rows * width
+    starts = np.concatenate([[0], top * height, columns * height + (rows + 1)])
+    starts.sort()
+    columns = starts // height
+    return starts, values[starts - columns * height, columns]
+
+
+def _joined(starts: NDArray[np.int64], run_values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Join neighbouring runs that have come to be of one value."""
+    changes = np.concatenate([[True], run_values[1:] != run_values[:-1]])
+    return starts[changes], run_values[changes]
 
 
 def _deal_out(
     starts: NDArray[np.int64], run_values: NDArray[Any], size: int
 ) -> tuple[tuple[int, ...], tuple[str, ...], tuple[int, ...]]:
-    changes = np.concatenate([[True], run_values[1:] != run_values[:-1]])
-    starts, run_values = starts[changes], run_values[changes]
-    lengths = np.diff(starts, append=size)
+    ends = np.concatenate([starts[1:], [size]])
     order = np.argsort(run_values, kind="stable")
-    starts, lengths, run_values = starts[order], lengths[order], run_values[order]
+    starts, ends, run_values = starts[order], ends[order], run_values[order]
     first = np.concatenate([[0], np.flatnonzero(run_values[1:] != run_values[:-1]) + 1])
     if first.size > MOST_VALUES:
         raise UnreadableImageError(f"{first.size:,} different values: a photo, not a mask")
-    found = tuple(int(value) for value in run_values[first])
-    pixels = tuple(int(total) for total in np.add.reduceat(lengths, first))
-    return found, _counts(starts, lengths, first, size), pixels
+    pixels = np.add.reduceat(ends - starts, first)
+    return tuple(run_values[first].tolist()), _counts(starts, ends, first, size), tuple(pixels.tolist())
 
 
 def _counts(
-    starts: NDArray[np.int64], lengths: NDArray[np.int64], first: NDArray[np.int64], size: int
+    starts: NDArray[np.int64], ends: NDArray[np.int64], first: NDArray[np.int64], size: int
 ) -> tuple[str, ...]:
     """Spell the runs of all regions as COCO's ``rleToString`` does (maskApi.c).
 
-    ``starts`` and ``lengths`` (px) are the runs inside, region after region; ``first`` the position of
-    each region's first run.
+    ``starts`` and ``ends`` (px) are the runs inside, region after region; ``first`` the position of each
+    region's first run.
     """
-    ends = starts + lengths
-    before = np.concatenate([[0], ends[:-1]])
-    before[first] = 0
-    region = np.zeros(len(starts), np.int64)
-    region[first[1:]] = 1
-    region = np.cumsum(region)
-    # Outside, inside, outside, inside, ..., and what is left outside at the end, where there is any.
-    last = np.concatenate([first[1:], [len(starts)]]) - 1
-    left = size - ends[last]
-    place = 2 * np.arange(len(starts)) + (np.cumsum(left > 0) - (left > 0))[region]
-    numbers = np.empty(2 * len(starts) + int((left > 0).sum()), np.int64)
-    numbers[place] = starts - before
-    numbers[place + 1] = lengths
-    numbers[place[last[left > 0]] + 2] = left[left > 0]
-    begin = place[first]
+    after = np.concatenate([first[1:], [starts.size]])  # behind each region's last run
+    region = np.arange(first.size)
+    # Outside, inside, outside, inside, ..., and what is left outside at the end: 0 in the region that has
+    # the last pixel, where it is not written.
+    begin, last = 2 * first + region, 2 * after + region
+    inside = 2 * np.arange(starts.size) + np.repeat(region, after - first) + 1
+    numbers = np.empty(2 * starts.size + first.size, np.int64)
+    numbers[inside] = ends - starts
+    numbers[inside[1:] - 1] = starts[1:] - ends[:-1]
+    numbers[begin] = starts[first]
+    numbers[last] = left = size - ends[after - 1]
     # From the fourth on, each is written as the difference to the one before the last.
-    within = np.arange(len(numbers)) - np.repeat(begin, np.diff(begin, append=len(numbers)))
     written = numbers.copy()
-    written[2:] -= np.where(within[2:] > 2, numbers[:-2], 0)
-    return _spell(written, begin)
+    written[2:] -= numbers[:-2]
+    for place in (begin, begin + 1, begin + 2):
+        written[place] = numbers[place]
+    return _spell(written, begin, np.where(left > 0, last + 1, last))
 
 
-def _spell(numbers: NDArray[np.int64], begin: NDArray[np.int64]) -> tuple[str, ...]:
-    """Write signed numbers in groups of five bits, the lowest first; one string from each ``begin``."""
-    size = np.where(numbers < 0, ~numbers, numbers)
+def _spell(numbers: NDArray[np.int64], begin: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[str, ...]:
+    """Write signed numbers in groups of five bits, the lowest first.
+
+    Returns one string for the numbers from each ``begin`` to before its ``end``.
+    """
+    size = numbers ^ (numbers >> 63)  # without the sign, which the highest bit of the last group tells
     groups = np.ones(len(numbers), np.int64)
-    for more in range(1, 7):
+    most = int(size.max()).bit_length() // GROUP + 1
+    for more in range(1, most):
         groups += size >= 1 << (GROUP * more - 1)
-    place = np.cumsum(groups) - groups
-    letters = np.empty(int(groups.sum()), np.uint8)
-    for group in range(int(groups.max())):
-        chosen = groups > group
-        bits = (numbers[chosen] >> (GROUP * group)) & 31
-        letters[place[chosen] + group] = bits + np.where(groups[chosen] > group + 1, 32, 0) + 48
+    places = np.concatenate([[0], np.cumsum(groups)])
+    letters = np.empty(int(places[-1]), np.uint8)
+    place, rest = places[:-1], numbers
+    for group in range(1, most + 1):
+        more_to_come = groups > group
+        letters[place] = (rest & 31) + np.where(more_to_come, 80, 48)
+        place, rest, groups = place[more_to_come] + 1, rest[more_to_come] >> GROUP, groups[more_to_come]
     text = letters.tobytes().decode("ascii")
-    cuts = [*place[begin].tolist(), len(text)]
-    return tuple(text[start:end] for start, end in pairwise(cuts))
+    cuts = zip(places[begin].tolist(), places[end].tolist(), strict=True)
+    return tuple(text[start:stop] for start, stop in cuts)
 
 
 def _values(image: Image.Image) -> tuple[NDArray[Any], bool]:
