@@ -17,6 +17,7 @@ from engine.contracts.jobs import JobState
 from engine.errors import RunError
 from engine.settings import Settings
 
+MASKS = ("1", "L", "P", "I;16")  # a mask's values are no colours
 COUNT = 4000
 """Large enough that the start of the job (most of a second) does not decide what is a rate."""
 
@@ -43,8 +44,8 @@ def import_speed(settings: Settings) -> dict[str, Any]:
 
 
 def decode_all(folder: Path) -> float:
-    """Return the seconds that two processes need to decode the JPEGs of a folder."""
-    paths = sorted(str(path) for path in folder.rglob("*.jpg"))
+    """Return the seconds that two processes need to decode the JPEGs and PNGs of a folder."""
+    paths = sorted(str(path) for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         list(pool.map(_decode, paths[:2]))
         start = time.perf_counter()
@@ -54,4 +55,4 @@ def decode_all(folder: Path) -> float:
 
 def _decode(path: str) -> int:
     with Image.open(path) as image:
-        return len(image.convert("RGB").tobytes())
+        return len((image if image.mode in MASKS else image.convert("RGB")).tobytes())

@@ -136,7 +136,9 @@ class Taking:
     def _look(self) -> None:
         if self._error is not None:
             raise self._error
-        self._tick(len(self._pictures) + len(self._masks), max(len(self._ordered), self._expected))
+        total = max(len(self._ordered), self._expected)
+        if total:
+            self._tick(len(self._pictures) + len(self._masks), total)
 
     # --- the thread ---------------------------------------------------------------------------------
 
