@@ -114,7 +114,8 @@ class Source:
 
     ``ignored`` counts the litter of operating systems; ``skipped`` holds path and reason of each file
     that is not taken in. ``groups`` names, for each page of a file with several, the path of the file.
-    ``kept`` is for what is made of the list once, by whoever needs it.
+    ``kept`` is for what is made of the list once, by whoever needs it; a source with other members begins
+    without.
     """
 
     name: str
@@ -122,12 +123,28 @@ class Source:
     ignored: int = 0
     skipped: tuple[tuple[str, str], ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict)
-    kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    kept: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @cached_property
     def images(self) -> tuple[Member, ...]:
         """The members that are pictures by name."""
         return tuple(member for member in self.members if member.is_image)
+
+    @cached_property
+    def images_in_order(self) -> tuple[Member, ...]:
+        """The pictures, in path order."""
+        return tuple(sorted(self.images, key=lambda member: member.path))
+
+    @cached_property
+    def image_paths(self) -> tuple[str, ...]:
+        """The paths of the pictures, in order."""
+        return tuple(member.path for member in self.images_in_order)
+
+    @cached_property
+    def by_lower_path(self) -> tuple[tuple[str, Member], ...]:
+        """All files in path order, each with its path in lower case."""
+        in_order = sorted(self.members, key=lambda member: member.path)
+        return tuple((member.path.lower(), member) for member in in_order)
 
     @cached_property
     def by_path(self) -> dict[str, Member]:
@@ -239,10 +256,11 @@ class _Gathered:
         if suffix in OTHER_PICTURES:
             self.skip(path, f"{suffix[1:].upper()} pictures cannot be read; save it as JPEG or PNG")
             return
-        if _is_archive(path):
+        if suffix in ARCHIVE_SUFFIXES and _is_archive(path):
             self.skip(path, "an archive inside the source; it is not opened")
             return
-        clash = self.folded.get(path.casefold())
+        folded = path.casefold()
+        clash = self.folded.get(folded)
         if clash is not None:
             same = "twice" if clash == path else f"beside “{clash}”, which differs only in case"
             self.skip(path, f"the name stands {same} in the source")
@@ -252,7 +270,7 @@ class _Gathered:
             raise LimitError(f"The source holds more than {self.limits.archive_members:,} files.")
         if self.bytes > self.limits.inflated_bytes:
             raise LimitError(f"The source holds more than {self.limits.inflated_bytes >> 30} GiB.")
-        self.folded[path.casefold()] = path
+        self.folded[folded] = path
         self.members[path] = Member(path, size, file, entry, offset=offset)
 
     def add_pages(self, member: Member) -> None:
@@ -289,7 +307,7 @@ class _Gathered:
 def is_litter(path: str) -> bool:
     """Whether a path is what operating systems leave behind, and no part of a dataset."""
     parts = path.lower().split("/")
-    return any(part in LITTER for part in parts) or parts[-1].startswith("._")
+    return not LITTER.isdisjoint(parts) or parts[-1].startswith("._")
 
 
 def _gather(name: str, path: Path, gathered: _Gathered, scratch: Path | None) -> None:
@@ -312,8 +330,7 @@ def _gather(name: str, path: Path, gathered: _Gathered, scratch: Path | None) ->
 
 
 def _gather_folder(folder: Path, gathered: _Gathered) -> None:
-    for found in _walk(folder):
-        name = os.path.relpath(found.path, folder).replace(os.sep, "/")
+    for name, found in _walk(folder):
         if found.is_symlink():
             gathered.skip(name, "a link")
         elif not found.is_file(follow_symlinks=False):
@@ -322,17 +339,18 @@ def _gather_folder(folder: Path, gathered: _Gathered) -> None:
             gathered.add(name, found.stat(follow_symlinks=False).st_size, found.path)
 
 
-def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield what is no folder, in name order, following no link."""
-    pending = [folder]
+def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield what is no folder by its path below ``folder``, in name order, following no link."""
+    pending = [("", str(folder))]
     while pending:
-        with os.scandir(pending.pop()) as entries:
+        above, place = pending.pop()
+        with os.scandir(place) as entries:
             here = sorted(entries, key=lambda entry: entry.name)
         for entry in here:
             if entry.is_dir(follow_symlinks=False):
-                pending.append(Path(entry.path))
+                pending.append((f"{above}{entry.name}/", entry.path))
             else:
-                yield entry
+                yield f"{above}{entry.name}", entry
 
 
 def _gather_zip(path: Path, gathered: _Gathered) -> None:

@@ -145,15 +145,15 @@ class SourceView:
     opened: set[str] = field(default_factory=set, compare=False)
     kept: dict[str, Any] = field(default_factory=dict, compare=False)
 
-    @cached_property
+    @property
     def images(self) -> tuple[Member, ...]:
         """The pictures, in path order."""
-        return tuple(sorted(self.source.images, key=lambda member: member.path))
+        return self.source.images_in_order
 
-    @cached_property
+    @property
     def image_paths(self) -> tuple[str, ...]:
         """Their paths, in order."""
-        return tuple(member.path for member in self.images)
+        return self.source.image_paths
 
     @property
     def by_path(self) -> dict[str, Member]:
@@ -171,8 +171,7 @@ class SourceView:
 
     def named(self, *suffixes: str) -> tuple[Member, ...]:
         """Return the files with one of these endings (lower case), in path order."""
-        found = (member for member in self.source.members if member.path.lower().endswith(suffixes))
-        return tuple(sorted(found, key=lambda member: member.path))
+        return tuple(member for path, member in self.source.by_lower_path if path.endswith(suffixes))
 
     def open(self, member: Member) -> AbstractContextManager[BinaryIO]:
         """Open a label file for streaming; raises ``LimitError`` above the largest size."""

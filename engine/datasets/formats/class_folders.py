@@ -40,9 +40,9 @@ class _Layout:
     root: int
     split_level: int | None
 
-    def place(self, path: str) -> tuple[str | None, Split | None]:
-        """Return class and split of a path."""
-        folders = path.split("/")[self.root : -1]
+    def place(self, folder: str) -> tuple[str | None, Split | None]:
+        """Return class and split of the files of a folder, which ends in a slash."""
+        folders = folder.split("/")[self.root : -1]
         split = None
         if self.split_level is not None and len(folders) > self.split_level:
             split = split_of(folders.pop(self.split_level))
@@ -52,7 +52,7 @@ class _Layout:
 def recognise(view: SourceView) -> Recognition | None:
     """Recognise two classes or more as folders."""
     layout = _layout(view)
-    placed = [layout.place(member.path) for member in view.images]
+    placed = {layout.place(folder) for folder in _folders(view)}
     names = sorted({name for name, _ in placed if name})
     splits = [split for split in ("train", "val", "test") if any(split == own for _, own in placed)]
     if len(names) < 2 and not (names and splits):
@@ -74,9 +74,10 @@ def read(view: SourceView, _options: ReadOptions) -> Reading:
 
 
 def _rows(view: SourceView, layout: _Layout) -> Iterator[Row]:
-    for member in view.images:
-        name, split = layout.place(member.path)
-        yield ImageLabels(member.path, (Label(name),) if name else (), split)
+    places = {folder: layout.place(folder) for folder in _folders(view)}
+    for path in view.image_paths:
+        name, split = places[_folder_of(path)]
+        yield ImageLabels(path, (Label(name),) if name else (), split)
 
 
 def write(out: ExportSet, folder: Path) -> None:
@@ -104,7 +105,7 @@ def _is_folder_name(name: str) -> bool:
 
 
 def _layout(view: SourceView) -> _Layout:
-    folders = [parts for member in view.images if (parts := member.path.split("/")[:-1])]
+    folders = [parts for folder in _folders(view) if (parts := folder.split("/")[:-1])]
     if not folders:
         return _Layout(0, None)
     root = _shared(folders)
@@ -115,6 +116,16 @@ def _layout(view: SourceView) -> _Layout:
         if all(split_of(name) for name in at_level) and len({split_of(name) for name in at_level}) > 1:
             return _Layout(root, level)
     return _Layout(root, None)
+
+
+def _folders(view: SourceView) -> dict[str, None]:
+    """Return the folders in which pictures lie, each once and in order."""
+    return dict.fromkeys(map(_folder_of, view.image_paths))
+
+
+def _folder_of(path: str) -> str:
+    """Return the folder of a file with the slash behind it; "" is that of the source."""
+    return path[: path.rfind("/") + 1]
 
 
 def _shared(folders: Sequence[Sequence[str]]) -> int:
@@ -130,7 +141,7 @@ def _shared(folders: Sequence[Sequence[str]]) -> int:
 def _refuse_mixture(view: SourceView, layout: _Layout) -> None:
     if layout.split_level is not None:
         return
-    names = {member.path.split("/")[layout.root] for member in view.images if _below(member.path, layout)}
+    names = {folder.split("/")[layout.root] for folder in _folders(view) if _below(folder, layout)}
     splits = sorted(name for name in names if split_of(name))
     others = sorted(name for name in names if not split_of(name))
     if len({split_of(name) for name in splits}) > 1 and others:

@@ -28,14 +28,21 @@ def folder_splits(paths: Iterable[str]) -> dict[str, Split]:
     The first folder on the way that names a split (or none, ``unsplit``) decides.
     """
     splits: dict[str, Split] = {}
+    known: dict[str, Split | None] = {}
     for path in paths:
-        for part in path.split("/")[:-1]:
-            split = split_of(part)
-            if split is not None:
-                splits[path] = split
-            if split is not None or part == NO_SPLIT:
-                break
+        folder = path[: path.rfind("/") + 1]
+        if folder not in known:
+            known[folder] = _first_split(folder.split("/"))
+        if (split := known[folder]) is not None:
+            splits[path] = split
     return splits if len(set(splits.values())) > 1 else {}
+
+
+def _first_split(folders: Sequence[str]) -> Split | None:
+    for folder in folders:
+        if (split := split_of(folder)) is not None or folder == NO_SPLIT:
+            return split
+    return None
 
 
 def file_splits(paths: Iterable[str]) -> dict[str, Split]:

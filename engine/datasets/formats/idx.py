@@ -112,7 +112,8 @@ def _rows(view: SourceView, pairs: Sequence[_Pair], known: dict[str, bytes]) -> 
 def _pairs(view: SourceView) -> tuple[_Pair, ...]:
     """Find what belongs together; a file that stands there packed and unpacked is taken unpacked."""
     found: dict[str, dict[str, Member]] = {}
-    for member in sorted(view.source.members, key=lambda member: (is_packed(member), member.path)):
+    # Names first: there may be a hundred thousand other files.
+    for member in sorted(view.named("ubyte", "ubyte.gz"), key=is_packed):
         path = PurePosixPath(member.path)
         matched = NAME.fullmatch(path.name)
         if matched and _dimensions(member) is not None:

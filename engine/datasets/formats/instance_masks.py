@@ -40,6 +40,7 @@ from engine.datasets.formats.tables import named_records
 from engine.datasets.formats.writing import ImageNames
 from engine.datasets.labels import ImageLabels, Label, MaskValues
 from engine.datasets.mask_values import told
+from engine.datasets.paths import without_suffix
 from engine.errors import InputError
 
 WORDS = frozenset({"instance", "instances", "instanceids", "objects", "nuclei", "segmentationobject"})
@@ -129,8 +130,9 @@ def _with_classes(view: SourceView, rows: Iterator[Row]) -> Iterator[Row]:
 
 
 def _table_of(view: SourceView, mask: str) -> Member | None:
+    bare = without_suffix(mask)
     for suffix in (".json", ".csv"):
-        member = view.by_path.get(str(PurePosixPath(mask).with_suffix(suffix)))
+        member = view.by_path.get(bare + suffix)
         if member is not None and member.size <= LIST_BYTES:
             return member
     return None

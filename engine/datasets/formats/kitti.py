@@ -130,7 +130,7 @@ def _label(line: str, number: int) -> Label:
 
 
 def _rows(view: SourceView, texts: LabelTexts) -> Iterator[Row]:
-    splits = FolderSplits([member.path for member in view.images], BESIDE)
+    splits = FolderSplits(view.image_paths, BESIDE)
     for member in view.images:
         row = ImageLabels(member.path, split=splits(member.path))
         yield from rows_of_text(view, row, texts.of_image.get(member.path), _label)
@@ -156,7 +156,7 @@ def _is_label(line: str) -> bool:
 def _pair(view: SourceView) -> LabelTexts:
     if "kitti" not in view.kept:
         paths = [member.path for member in view.named(".txt")]
-        view.kept["kitti"] = LabelTexts((member.path for member in view.images), paths, FOLDERS)
+        view.kept["kitti"] = LabelTexts(view.image_paths, paths, FOLDERS)
     found: LabelTexts = view.kept["kitti"]
     return found
 

@@ -17,6 +17,7 @@ from engine.datasets.formats.base import SPLIT_NAMES, Row, SourceView, skipped, 
 from engine.datasets.formats.text_lists import FolderSplits, some
 from engine.datasets.labels import ImageLabels, MaskFile, MaskMeaning, MaskValues
 from engine.datasets.mask_pictures import MOST_CLASSES, MaskPicture, read_mask
+from engine.datasets.paths import stem_of
 from engine.datasets.preprocessing import UnreadableImageError
 
 MASK_WORDS = frozenset(
@@ -48,6 +49,8 @@ SMALL_SHARE = 0.05  # of the picture that the box around an object takes, in the
 MOST_COMPARED = 64  # images of one name; a name that stands in more folders must be found in its own
 NO_IMAGE = "no image of this name is in the source"
 PHOTO = 0.5  # characters of run lengths per pixel
+PAIRS, PLACES = "mask pairs", "mask places"
+"""What is found once for all formats that look at a source."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,21 @@ def find_pairs(view: SourceView) -> Pairs:
 
     A mask that several images could mean, or of which there are two for one image, is not used.
     """
-    places = places_of([member.path for member in view.images])
+    pairs: Pairs | None = view.source.kept.get(PAIRS)
+    if pairs is None:
+        pairs = view.source.kept[PAIRS] = _find_pairs(places_in(view))
+    return pairs
+
+
+def places_in(view: SourceView) -> list[Place]:
+    """Say of each picture of a source where it stands."""
+    places: list[Place] | None = view.source.kept.get(PLACES)
+    if places is None:
+        places = view.source.kept[PLACES] = places_of(view.image_paths)
+    return places
+
+
+def _find_pairs(places: Sequence[Place]) -> Pairs:
     outputs = _outputs(places)
     places = [place for place in places if place.path not in outputs]
     in_folders = [place for place in places if place.role == "mask"]
@@ -187,14 +204,15 @@ def _is_numbered(picture: MaskPicture) -> bool:
 
 def places_of(paths: Sequence[str]) -> list[Place]:
     """Say of each picture where it stands among all."""
-    folders = [path.split("/")[:-1] for path in paths]
-    shared = len(list(takewhile(lambda level: len(set(level)) == 1, zip(*folders, strict=False))))
-    return [_place(path, parts, shared) for path, parts in zip(paths, folders, strict=True)]
+    folders = [path.rpartition("/")[0] for path in paths]
+    parts = {folder: folder.split("/") if folder else [] for folder in folders}
+    shared = len(list(takewhile(lambda level: len(set(level)) == 1, zip(*parts.values(), strict=False))))
+    told = {folder: _told(own, shared) for folder, own in parts.items()}
+    return [Place(path, stem_of(path), *told[folder]) for path, folder in zip(paths, folders, strict=True)]
 
 
-def _place(path: str, folders: list[str], shared: int) -> Place:
-    """Tell what a picture is by the deepest folder that says it, of those that not all share."""
-    stem = PurePosixPath(path).stem
+def _told(folders: list[str], shared: int) -> tuple[str, str, tuple[str, ...], tuple[str, ...], Split | None]:
+    """Tell what pictures are by the deepest folder that says it, of those that not all share."""
     splits = [split for part in folders if (split := split_of(part) or split_of(_bare(part)[1]))]
     split = splits[-1] if splits else None
     for at in range(len(folders) - 1, shared - 1, -1):
@@ -202,8 +220,8 @@ def _place(path: str, folders: list[str], shared: int) -> Place:
         role = _role(bare)
         if role:
             around = (*folders[shared:at], *([before] if before else []), *folders[at + 1 :])
-            return Place(path, stem, role, bare, around, tuple(folders[at + 1 :]), split)
-    return Place(path, stem, "", "", tuple(folders[shared:]), (), split)
+            return role, bare, around, tuple(folders[at + 1 :]), split
+    return "", "", tuple(folders[shared:]), (), split
 
 
 @lru_cache(maxsize=4096)

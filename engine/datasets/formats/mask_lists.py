@@ -50,7 +50,7 @@ def find_list(view: SourceView) -> ClassList:
 
     Raises ``InputError`` when it is damaged.
     """
-    named = [m for m in view.source.members if PurePosixPath(m.path).name.casefold() in _NAMES]
+    named = [m for m in view.source.members if m.path.rpartition("/")[2].casefold() in _NAMES]
     for member in sorted(named, key=lambda m: (m.path.count("/"), m.path)):
         if member.size <= LIST_BYTES:
             entries = _entries(view, member)

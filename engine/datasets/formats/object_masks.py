@@ -33,7 +33,7 @@ from engine.datasets.formats.mask_folders import (
     Index,
     Place,
     are_single,
-    places_of,
+    places_in,
 )
 from engine.datasets.formats.object_table import TableWriter, classes_beside, find_table, read_table
 from engine.datasets.formats.text_lists import FolderSplits, some
@@ -117,7 +117,7 @@ def _rows(layout: _Layout) -> Iterator[Row]:
 
 def _layout(view: SourceView) -> _Layout:
     """Find the image of each mask: by the folder they share, by a folder's name, or by the file's."""
-    places = places_of([member.path for member in view.images])
+    places = places_in(view)
     images = [place for place in places if place.role != "mask"]
     masks = [place for place in places if place.role == "mask"]
     by_stem = Index()
@@ -149,15 +149,20 @@ def _homes(images: Sequence[Place]) -> dict[str, Place]:
     found: dict[str, list[Place]] = defaultdict(list)
     for image in images:
         if image.role == "image" and not image.below:
-            found[str(PurePosixPath(image.path).parent.parent)].append(image)
+            found[_above(image.path, 2)].append(image)
     return {home: several[0] for home, several in found.items() if len(several) == 1}
+
+
+def _above(path: str, levels: int) -> str:
+    """Return the folder some levels above a file; "" is that of the source."""
+    return "/".join(path.split("/")[:-levels])
 
 
 def _image_of(mask: Place, homes: dict[str, Place], by_stem: Index) -> tuple[list[Place], str]:
     """Return the images that a mask may belong to, and its class where a folder or name says it."""
     if mask.role == "mask":
         up = len(mask.below) + 1
-        home = homes.get(str(PurePosixPath(mask.path).parents[up]))
+        home = homes.get(_above(mask.path, up + 1))
         # One image and one mask of its name are a pair, of which the mask may hold several objects.
         if home is not None and (mask.stem != home.stem or mask.below):
             return [home], clean_class(mask.below[0]) if mask.below else ""

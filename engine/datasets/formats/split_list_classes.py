@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 
 from engine.contracts.datasets import Split
 from engine.datasets.formats.base import SourceView, clean_class, split_of
@@ -82,7 +81,7 @@ class Classes:
 
 def find_names(view: SourceView, lists: Sequence[str]) -> Named | None:
     """Read the file of class names, if the source has one; raises ``InputError`` when two disagree."""
-    members = [m for m in view.named(".txt") if PurePosixPath(m.path).name.casefold() in NAMES_FILES]
+    members = [m for m in view.named(".txt") if m.path.rpartition("/")[2].casefold() in NAMES_FILES]
     found: list[Named] = []
     for member in members:
         if member.path not in lists:

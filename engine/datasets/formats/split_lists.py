@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TextIO
 
 from engine.contracts.datasets import LabelKind, Split
@@ -40,6 +40,7 @@ from engine.datasets.formats.text_lists import (
 )
 from engine.datasets.formats.writing import ImageNames
 from engine.datasets.labels import ImageLabels, Label
+from engine.datasets.paths import stem_of
 from engine.errors import InputError
 
 SUFFIXES = (".txt", ".lst", ".list")
@@ -138,7 +139,7 @@ def _gather(view: SourceView) -> _Lists:
 
 def _is_list(view: SourceView, member: Member) -> bool:
     # A text that is named like an image holds the labels of that one; sets have many of them.
-    if view.resolve.of_stem(PurePosixPath(member.path).stem) and not split_in_name(member.path):
+    if view.resolve.of_stem(stem_of(member.path)) and not split_in_name(member.path):
         return False
     start = first_lines(view, member)
     named = [line for line in start if ENDING.search(line)]

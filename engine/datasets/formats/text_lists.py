@@ -6,12 +6,12 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
 
 from engine.contracts.datasets import SPLITS, Split
 from engine.datasets.archive import Member
 from engine.datasets.formats.base import HEAD_BYTES, Row, SourceView, clean_class, skipped, split_of
 from engine.datasets.labels import ImageLabels, Label
+from engine.datasets.paths import stem_of
 from engine.errors import InputError, LimitError, QuestionError
 from engine.settings import Limits
 
@@ -98,7 +98,7 @@ def some(values: Iterable[object], most: int = SHOWN) -> str:
 
 def split_in_name(path: str) -> Split | None:
     """Return the split that a file's name says as one of its words, as ``list_train.txt`` does."""
-    stem = PurePosixPath(path).stem.casefold()
+    stem = stem_of(path).casefold()
     found = [split for word in WORDS.split(stem) if (split := split_of(word))]
     return found[-1] if found else None
 
@@ -119,18 +119,24 @@ class FolderSplits:
     def __init__(self, paths: Sequence[str], beside: frozenset[str]) -> None:
         self._beside = beside
         self._shared = 0
-        folders = [path.split("/")[:-1] for path in paths]
-        for level in zip(*folders, strict=False):
+        self._known: dict[str, Split | None] = {}
+        folders = {path[: path.rfind("/") + 1] for path in paths}
+        for level in zip(*(folder.split("/")[:-1] for folder in folders), strict=False):
             if len(set(level)) > 1:
                 break
             self._shared += 1
 
     def __call__(self, path: str) -> Split | None:
         """Return the split of a path, or None."""
-        parts = path.split("/")[:-1]
+        folder = path[: path.rfind("/") + 1]
+        if folder not in self._known:
+            self._known[folder] = self._split_of(folder.split("/")[:-1])
+        return self._known[folder]
+
+    def _split_of(self, parts: Sequence[str]) -> Split | None:
         for place, part in enumerate(parts):
             split = split_of(part)
-            around = parts[max(place - 1, 0) : place] + parts[place + 1 : place + 2]
+            around = [*parts[max(place - 1, 0) : place], *parts[place + 1 : place + 2]]
             if split and (place >= self._shared or any(name.casefold() in self._beside for name in around)):
                 return split
         return None
@@ -150,6 +156,7 @@ class LabelTexts:
     ) -> None:
         self._folders = folders
         self._texts = {path.casefold(): path for path in texts}
+        self._homes: dict[str, tuple[str, ...]] = {}
         self.of_image: dict[str, str] = {}
         sharing: dict[str, list[str]] = defaultdict(list)
         for image in images:
@@ -161,21 +168,24 @@ class LabelTexts:
         self.paired = frozenset(sharing)
 
     def _find(self, image: str) -> str | None:
-        for candidate in self._candidates(image):
-            text = self._texts.get(candidate.casefold())
-            if text:
-                return text
-        return None
+        if not self._texts:
+            return None
+        folder = image[: image.rfind("/") + 1].casefold()
+        if folder not in self._homes:
+            self._homes[folder] = tuple(self._homes_of(folder))
+        name = f"{stem_of(image)}.txt".casefold()
+        found = (self._texts.get(home + name) for home in self._homes[folder])
+        return next((text for text in found if text), None)
 
-    def _candidates(self, image: str) -> Iterator[str]:
-        base = image[: len(image) - len(PurePosixPath(image).suffix)] + ".txt"
-        parts = base.split("/")
+    def _homes_of(self, folder: str) -> Iterator[str]:
+        """Yield the folders in which the texts of a folder of images may lie, each with its slash."""
+        parts = folder.split("/")
         for pictures, labels in self._folders:
             # The last folder of that name first, as the tools that use this layout do.
             for place in range(len(parts) - 2, -1, -1):
-                if parts[place].casefold() == pictures:
+                if parts[place] == pictures:
                     yield "/".join([*parts[:place], labels, *parts[place + 1 :]])
-        yield base
+        yield folder
 
     def refuse_ambiguous(self) -> None:
         """Raise ``InputError`` when two images share one file of labels."""

@@ -239,7 +239,7 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
         notes.append(f"Each line ends in {header.points} points; the set has no kpt_shape that says so.")
     _refuse_wrong(survey, header)
     splits = yaml_splits(view, header)
-    folders = FolderSplits([member.path for member in view.images], BESIDE)
+    folders = FolderSplits(view.image_paths, BESIDE)
     found = _Set(header, texts, splits, folders, _strays(view, texts, splits.lists))
     heads = header.heads(sorted(survey.indices))
     return Reading(_rows(view, found), heads, notes=(*notes, *splits.notes), ahead=view.image_paths)
@@ -294,7 +294,7 @@ def _label(text: str, number: int, header: Header) -> Label:
 def _pair(view: SourceView) -> LabelTexts:
     if "yolo" not in view.kept:
         paths = [member.path for member in view.named(".txt")]
-        view.kept["yolo"] = LabelTexts((member.path for member in view.images), paths, FOLDERS)
+        view.kept["yolo"] = LabelTexts(view.image_paths, paths, FOLDERS)
     found: LabelTexts = view.kept["yolo"]
     return found
 
@@ -304,7 +304,7 @@ def _names_files(view: SourceView, texts: LabelTexts) -> list[Member]:
     return [
         member
         for member in view.named(".txt", ".names")
-        if PurePosixPath(member.path).name.casefold() in NAMES_FILES and member.path not in texts.paired
+        if member.path.rpartition("/")[2].casefold() in NAMES_FILES and member.path not in texts.paired
     ]
 
 

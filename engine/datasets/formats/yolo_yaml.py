@@ -218,7 +218,8 @@ def yaml_splits(view: SourceView, header: Header) -> YamlSplits:
     lists: set[str] = set()
     issues: list[Row] = []
     missing: list[str] = []
-    folders = {str(above) for m in view.images for above in PurePosixPath(m.path).parents}
+    homes = {path.rpartition("/")[0] or "." for path in view.image_paths}
+    folders = homes | {str(above) for home in homes for above in PurePosixPath(home).parents}
     texts = {member.path for member in view.named(".txt")}
     known: dict[str, list[str]] = defaultdict(list)
     for path in folders | texts:
