@@ -9,10 +9,9 @@ from typing import Literal
 
 from engine.contracts.datasets import Split
 from engine.datasets.account import Account
-from engine.datasets.geometry import geometry_of
 from engine.datasets.labels import ImageLabels, Label
 from engine.datasets.newcomers import Incoming
-from engine.datasets.present import Present, geometry_text
+from engine.datasets.present import Present
 from engine.storage.database import new_id
 
 Fate = Literal["new", "back", "labelled", "same", "bare", "other", "out", "path"]
@@ -83,7 +82,7 @@ def for_adding(
 
 def _for_one_in_use(item: Incoming, old: Present, account: Account) -> tuple[Target | None, Fate]:
     """Decide about an image that the project has, in use or left out by a person."""
-    fresh = frozenset((label.name, geometry_text(geometry_of(label))) for label in item.labels)
+    fresh = frozenset(zip((label.name for label in item.labels), item.geometry, strict=True))
     same = fresh == old.labels and item.negative == old.negative
     if old.left_out:
         if same or not item.labels:
@@ -154,7 +153,10 @@ def _count_used(item: Incoming, account: Account) -> None:
 
 
 def _count_labels(item: Incoming, account: Account) -> None:
-    for label in (*item.labels, *item.merged):
+    labels = (*item.labels, *item.merged)
+    repaired = [label for label in labels if label.repairs]
+    account.labels.kept += len(labels) - len(repaired)
+    for label in repaired:
         account.label(*_origin(item.row, label), label.repairs)
 
 

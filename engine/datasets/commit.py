@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from engine.contracts.base import utc_now
@@ -15,14 +17,13 @@ from engine.datasets import editlog
 from engine.datasets.account import Account
 from engine.datasets.arrivals import Target, for_adding, for_replacing, same_pixels, sentences
 from engine.datasets.class_list import align_points, points_in_use, write_classes
-from engine.datasets.geometry import geometry_of, kind_of
+from engine.datasets.geometry import kind_of
 from engine.datasets.intake import Taken
 from engine.datasets.labels import ClassHead
 from engine.datasets.newcomers import Incoming, Newcomer, choose_splits
 from engine.datasets.present import Present, present_images
 from engine.datasets.resplit import current_rule
-from engine.storage.database import new_id
-from engine.storage.tables import AnnotationRow, FileRow, ImageRow, Project
+from engine.storage.tables import AnnotationRow, Base, FileRow, ImageRow, Project, UtcDateTime
 
 Mode = Literal["new", "add", "replace"]
 CHUNK = 2_000  # values in one statement; SQLite takes 32,766
@@ -131,8 +132,8 @@ def _insert_files(session: Session, taken: Sequence[Taken]) -> None:
         part = digests[start : start + CHUNK]
         for digest in session.scalars(select(FileRow.sha256).where(FileRow.sha256.in_(part))):
             del wanted[digest]
-    columns = ("sha256", "bytes", "format", "mode", "width", "height")
-    _insert(session, FileRow, [{name: getattr(one, name) for name in columns} for one in wanted.values()])
+    rows = ((one.sha256, one.bytes, one.format, one.mode, one.width, one.height) for one in wanted.values())
+    _insert(session, FileRow, rows)
 
 
 def _write_images(
@@ -142,15 +143,18 @@ def _write_images(
     targets: Sequence[Target],
     chosen: Sequence[Split],
 ) -> None:
-    at, made = utc_now(), []
+    at, made = _stored_now(session), []
     # What comes back takes the labels of the set; those of before stay in the versions that hold them.
     for part in editlog.chunks([target.id for target in targets if not target.new]):
         head = AnnotationRow.image_id.in_(part) & AnnotationRow.on_head
         session.execute(update(AnnotationRow).where(head).values(on_head=False))
     for target, split in zip(targets, chosen, strict=True):
         if target.new:
-            made.append(_image_values(target, split) | {"project_id": project_id, "import_id": import_id})
-            made[-1]["added_at"] = at
+            item, taken = target.incoming, target.incoming.taken
+            made.append(
+                (target.id, project_id, item.row.path, taken.sha256, taken.width, taken.height, split,
+                 item.row.group, False, item.negative, 0, import_id, at)
+            )  # fmt: skip
         else:
             session.execute(
                 update(ImageRow)
@@ -166,54 +170,47 @@ def _write_images(
     _insert(session, ImageRow, made)
 
 
-def _image_values(target: Target, split: Split) -> dict[str, Any]:
-    taken = target.incoming.taken
-    return {
-        "id": target.id,
-        "path": target.incoming.row.path,
-        "sha256": taken.sha256,
-        "width": taken.width,
-        "height": taken.height,
-        "split": split,
-        "left_out": False,
-        "revision": 0,
-        "negative": target.incoming.negative,
-        "group_key": target.incoming.row.group,
-    }
-
-
 def _write_annotations(
     session: Session, project_id: str, targets: Sequence[Target], classes: dict[str, str]
 ) -> int:
-    """Write all labels, a chunk at a time: there may be a million."""
-    written, chunk = 0, []
-    for row in _annotations(project_id, targets, classes):
-        chunk.append(row)
-        if len(chunk) == CHUNK:
-            _insert(session, AnnotationRow, chunk)
-            written, chunk = written + len(chunk), []
-    _insert(session, AnnotationRow, chunk)
-    return written + len(chunk)
+    """Write all labels; there may be a million. Returns how many."""
+    count = sum(len(target.incoming.labels) for target in targets)
+    at, ids = _stored_now(session), _new_ids(count)
+    rows = (
+        (next(ids), project_id, target.id, classes[label.name] if label.name else None, kind_of(label), text,
+         True, None, at)
+        for target in targets
+        for label, text in zip(target.incoming.labels, target.incoming.geometry, strict=True)
+    )  # fmt: skip
+    _insert(session, AnnotationRow, rows)
+    return count
 
 
-def _annotations(
-    project_id: str, targets: Sequence[Target], classes: dict[str, str]
-) -> Iterator[dict[str, Any]]:
-    at = utc_now()
-    for target in targets:
-        for label in target.incoming.labels:
-            yield {
-                "id": new_id(),
-                "project_id": project_id,
-                "image_id": target.id,
-                "class_id": classes[label.name] if label.name else None,
-                "kind": kind_of(label),
-                "geometry": geometry_of(label) or None,
-                "on_head": True,
-                "created_at": at,
-            }
+def _new_ids(count: int) -> Iterator[str]:
+    """Give ids such as ``new_id`` makes, in order: the database's index is then written from one end on."""
+    ids: set[str] = set()
+    while len(ids) < count:
+        digits = os.urandom(6 * (count - len(ids))).hex()
+        ids.update(digits[start : start + 12] for start in range(0, len(digits), 12))
+    return iter(sorted(ids))
 
 
-def _insert(session: Session, table: type[Any], rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        session.execute(insert(table), rows)
+def _stored_now(session: Session) -> Any:
+    """Give the time as the driver takes it."""
+    dialect = session.connection().dialect
+    bind = UtcDateTime().dialect_impl(dialect).bind_processor(dialect)
+    return bind(utc_now()) if bind is not None else utc_now()
+
+
+def _insert(session: Session, table: type[Base], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Insert rows with the values of all columns, in the table's order, as the driver takes them.
+
+    To convert each value takes SQLAlchemy longer than SQLite needs to store it, while all others wait.
+    """
+    columns: Table = Base.metadata.tables[table.__tablename__]
+    connection, names = session.connection(), columns.columns.keys()
+    statement = insert(columns).compile(dialect=connection.dialect)
+    rest = iter(rows)
+    while part := list(islice(rest, CHUNK)):
+        by_name = [] if statement.positional else [dict(zip(names, row, strict=True)) for row in part]
+        connection.exec_driver_sql(statement.string, by_name or part)

@@ -10,16 +10,19 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Text, func, select
+from sqlalchemy import cast as cast_column
 from sqlalchemy.orm import Session
 
 from engine.contracts.base import utc_now
 from engine.contracts.datasets import SPLITS, ClassInfo, LabelItem, Split
 from engine.datasets import editlog
 from engine.datasets.changes import differences
+from engine.datasets.geometry import json_text, stored_text
 from engine.errors import NotFoundError
 from engine.settings import Settings
 from engine.storage.blobs import BlobStore
@@ -28,6 +31,9 @@ from engine.storage.tables import AnnotationRow, ClassRow, ImageRow, Project, Ve
 
 FORMAT = 1
 PORTION = 5_000  # rows that the database hands over at a time
+NO_LABELS = '"labels":[]'  # in JSON only as a member: within a text its quotes would be escaped
+ATTRIBUTES, BOX = '{"attributes":', '"box":'
+_DECODER, _ENCODER = json.JSONDecoder(), json.JSONEncoder(ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,11 @@ class ManifestImage:
     labels: tuple[LabelItem, ...]
     negative: bool = False
     group: str | None = None
+
+
+_HeadLabel = tuple[str, str, str | None]
+"""Id, class id and geometry as ``geometry_text`` writes it."""
+_HeadImage = tuple[dict[str, Any], list[_HeadLabel]]
 
 
 @dataclass(frozen=True)
@@ -69,9 +80,16 @@ def head_manifest(session: Session, project_id: str) -> Manifest:
     header, images = _head(session, project_id)
     return Manifest(
         classes=tuple(ClassInfo(**info) for info in header["classes"]),
-        images=tuple(_image(values) for values in images),
+        images=tuple(
+            _image({**values, "labels": [_label_values(*label) for label in labels]})
+            for values, labels in images
+        ),
         preprocessing=header["preprocessing"],
     )
+
+
+def _label_values(key: str, class_id: str, geometry: str | None) -> dict[str, Any]:
+    return {"id": key, "class_id": class_id, **json.loads(geometry or "{}")}
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -103,8 +121,8 @@ def _image(values: dict[str, Any]) -> ManifestImage:
     return ManifestImage(**{**values, "split": as_split(values["split"]), "labels": labels})
 
 
-def _head(session: Session, project_id: str) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
-    """Give the lines of the head's manifest as values: the header, and the images, lazily, by path."""
+def _head(session: Session, project_id: str) -> tuple[dict[str, Any], Iterator[_HeadImage]]:
+    """Give what the lines of the head's manifest say: the header, and the images, lazily, by path."""
     project = session.get(Project, project_id)
     if project is None:
         raise NotFoundError("This project does not exist.", "It may have been deleted.")
@@ -141,29 +159,27 @@ def _head(session: Session, project_id: str) -> tuple[dict[str, Any], Iterator[d
     return header, _head_images(session, in_use)
 
 
-def _head_images(session: Session, in_use: ColumnElement[bool]) -> Iterator[dict[str, Any]]:
+def _head_images(session: Session, in_use: ColumnElement[bool]) -> Iterator[_HeadImage]:
     """Walk images and their labels side by side, both by path, so that a large set is never held whole."""
     columns = ("id", "path", "sha256", "width", "height", "split", "negative", "group_key")
     images = select(*(getattr(ImageRow, name) for name in columns)).where(in_use).order_by(ImageRow.path)
+    geometry = cast_column(AnnotationRow.geometry, Text)
     labels = (
-        select(AnnotationRow.id, AnnotationRow.image_id, AnnotationRow.class_id, AnnotationRow.geometry)
+        select(AnnotationRow.image_id, AnnotationRow.id, AnnotationRow.class_id, geometry)
         .join(ImageRow, ImageRow.id == AnnotationRow.image_id)
         .where(in_use, AnnotationRow.on_head)
         .order_by(ImageRow.path, AnnotationRow.id)
     )
-    grouped = groupby(session.execute(labels).yield_per(PORTION), key=lambda row: row.image_id)
+    grouped = groupby(session.execute(labels).yield_per(PORTION), key=itemgetter(0))
     ahead = next(grouped, None)
     for row in session.execute(images).yield_per(PORTION):
-        own: list[dict[str, Any]] = []
+        own: list[_HeadLabel] = []
         if ahead is not None and ahead[0] == row.id:
-            own = [
-                {"id": label.id, "class_id": label.class_id or "", **(label.geometry or {})}
-                for label in ahead[1]
-            ]
+            own = [(key, class_id or "", stored_text(text)) for _, key, class_id, text in ahead[1]]
             ahead = next(grouped, None)
         values = dict(zip(columns, row, strict=True))
-        values |= {"group": values.pop("group_key"), "labels": own}
-        yield _image_values(values)
+        values["group"] = values.pop("group_key")
+        yield _image_values(values), own
 
 
 def _image_values(values: dict[str, Any]) -> dict[str, Any]:
@@ -221,9 +237,9 @@ def freeze_version(
     def content() -> Iterator[bytes]:
         nonlocal images
         yield _line(header)
-        for values in lines:
+        for values, labels in lines:
             images += 1
-            yield _line(values)
+            yield _image_line(values, labels)
 
     digest = store.put_stream(content())
     last = last_version(session, project_id)
@@ -259,4 +275,24 @@ def as_split(value: str | None) -> Split | None:
 
 
 def _line(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return json_text(value).encode() + b"\n"
+
+
+def _image_line(values: dict[str, Any], labels: list[_HeadLabel]) -> bytes:
+    """Give what ``_line`` would, without reading and writing the geometry again."""
+    before, after = json_text({**values, "labels": []}).split(NO_LABELS)
+    written = ",".join([_label_text(*label) for label in labels])
+    return f'{before}"labels":[{written}]{after}\n'.encode()
+
+
+def _label_text(key: str, class_id: str, geometry: str | None) -> str:
+    """Put class and id among the members of a geometry, in the order of names: only two come before them."""
+    ids = f'"class_id":{_ENCODER.encode(class_id)},"id":{_ENCODER.encode(key)}'
+    if geometry is None:
+        return f"{{{ids}}}"
+    end = 0
+    if geometry.startswith(ATTRIBUTES):
+        _, end = _DECODER.raw_decode(geometry, len(ATTRIBUTES))
+    if geometry.startswith(BOX, end + 1):
+        end = geometry.index("]", end) + 1
+    return f"{geometry[:end]},{ids}{geometry[end:]}" if end else f"{{{ids},{geometry[1:]}"

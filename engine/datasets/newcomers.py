@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from engine.contracts.datasets import Split, SplitRule
 from engine.datasets import splits
+from engine.datasets.geometry import geometry_text
 from engine.datasets.groups import keys_of
 from engine.datasets.intake import Taken
 from engine.datasets.labels import ImageLabels, Label
@@ -25,12 +26,18 @@ class Incoming:
     """One image of the import that could be read, with its labels in px of the upright picture.
 
     ``merged`` are labels that went into another one of ``labels``: used, but not kept by themselves.
+    ``geometry`` is that of each label as it is stored; made here, since the database is locked later.
     """
 
     row: ImageLabels
     taken: Taken
     labels: tuple[Label, ...]
     merged: tuple[Label, ...] = ()
+    geometry: tuple[str | None, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Write the geometry of all labels as text."""
+        object.__setattr__(self, "geometry", tuple(map(geometry_text, self.labels)))
 
     @property
     def negative(self) -> bool:

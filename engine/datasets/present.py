@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Text, cast, select
 from sqlalchemy.orm import Session
 
 from engine.contracts.datasets import Split
+from engine.datasets.geometry import stored_text
 from engine.datasets.manifest import as_split
 from engine.storage.tables import AnnotationRow, ClassRow, EditRow, ImageRow
 
-Content = tuple[str, str]
+Content = tuple[str, str | None]
 """Class and geometry of a label, as text, to tell whether two say the same."""
 
 
@@ -43,12 +42,12 @@ def present_images(session: Session, project_id: str) -> dict[str, Present]:
     """Return the images of a project by path, with what the labels on the head say."""
     labels: dict[str, list[Content]] = {}
     found = (
-        select(AnnotationRow.image_id, ClassRow.name, AnnotationRow.geometry)
+        select(AnnotationRow.image_id, ClassRow.name, cast(AnnotationRow.geometry, Text))
         .outerjoin(ClassRow, ClassRow.id == AnnotationRow.class_id)
         .where(AnnotationRow.project_id == project_id, AnnotationRow.on_head)
     )
     for image_id, name, geometry in session.execute(found):
-        labels.setdefault(image_id, []).append((name or "", geometry_text(geometry)))
+        labels.setdefault(image_id, []).append((name or "", stored_text(geometry)))
     by_hand = left_out_by_hand(session, project_id)
     columns = (
         ImageRow.id, ImageRow.path, ImageRow.sha256, ImageRow.split, ImageRow.left_out, ImageRow.negative,
@@ -93,8 +92,3 @@ def left_out_by_hand(session: Session, project_id: str) -> set[str]:
         image_id: kind == "leave_out" and not before for image_id, kind, before in session.execute(query)
     }
     return {image_id for image_id, out in found.items() if out and image_id is not None}
-
-
-def geometry_text(geometry: dict[str, Any] | None) -> str:
-    """Give a geometry as text that is equal for equal geometries."""
-    return json.dumps(geometry or {}, sort_keys=True)
