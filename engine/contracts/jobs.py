@@ -118,7 +118,11 @@ class Work(Protocol):
         """The workspace's ``engine.storage.database.Database``; for reading."""
 
     def write(self) -> AbstractContextManager[Any]:
-        """Open a transaction (an SQLAlchemy session) that stands only while this attempt owns the job."""
+        """Open a transaction (an SQLAlchemy session) that stands only while this attempt owns the job.
+
+        A long one costs no job its lease, but every other writer waits for its end: a request of the web
+        process half a minute, then it fails.
+        """
 
     def progress(self, fraction: float | None, message: str = "") -> None:
         """Say how far the job is (0 to 1) and what it does; cheap, may be called each step."""

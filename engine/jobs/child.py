@@ -26,6 +26,7 @@ from engine.errors import JobCancelledError, LeaseLostError, LensmithError
 from engine.jobs import queue
 from engine.jobs.context import JobContext
 from engine.jobs.kinds import JobKind, kind_named
+from engine.jobs.overdue import LONGEST_WRITE
 from engine.jobs.problems import DISK_FULL, no_room, problem_of
 from engine.jobs.processes import end_group_now, parent_gone
 from engine.jobs.states import Lease
@@ -52,7 +53,9 @@ def main(arguments: list[str]) -> int:
     """Run one attempt; returns the exit code of the process."""
     job_id, attempt, worker_id = arguments[0], int(arguments[1]), arguments[2]
     settings = Settings.from_environment()
-    database = Database(settings)
+    # While a long transaction runs, nobody can take the job away: waiting it out loses nothing, an error
+    # would lose the work.
+    database = Database(settings, patience=LONGEST_WRITE + settings.timing.lease)
     lease = Lease(job_id, attempt, worker_id, settings.timing.lease)
     signal.signal(signal.SIGTERM, _terminate)
     try:

@@ -353,17 +353,22 @@ def attempt_of(session: Session, row: JobRow) -> AttemptRow | None:
     return session.get(AttemptRow, (row.id, row.attempt), populate_existing=True)
 
 
-def requeue_roomy(session: Session) -> int:
-    """Queue the jobs again that were put aside because the disk was full; return how many.
+def put_aside(session: Session) -> list[JobRow]:
+    """Return the jobs that were put aside because the disk was full.
 
-    Those that got nowhere several times in a row stay aside until a person resumes them.
+    Without those that got nowhere several times in a row: they stay aside until a person resumes them.
     """
     paused = session.scalars(select(JobRow).where(JobRow.state == JobState.PAUSED)).all()
-    again = [
+    return [
         row
         for row in paused
         if (row.problem or {}).get("flag") == DISK_FULL and row.idle_attempts < kind_named(row.kind).retries
     ]
+
+
+def requeue_roomy(session: Session) -> int:
+    """Queue the jobs of ``put_aside`` again, and return how many."""
+    again = put_aside(session)
     for row in again:
         move(session, JobState.PAUSED, JobState.QUEUED, is_in(row, JobState.PAUSED), {"problem": None})
     return len(again)

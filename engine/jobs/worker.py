@@ -17,6 +17,7 @@ from types import FrameType
 
 from filelock import FileLock, Timeout
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from engine.contracts.base import utc_now
 from engine.contracts.jobs import JobState
@@ -25,15 +26,16 @@ from engine.jobs import queue
 from engine.jobs.child import NO_ROOM_EXIT, WORKER_GONE, WORKER_STOPPED
 from engine.jobs.kinds import kind_named
 from engine.jobs.launch import Child, start_child
+from engine.jobs.overdue import Key, Overdue
 from engine.jobs.presence import code_version, ensure_worker, presence_path, worker_alive, write_presence
-from engine.jobs.problems import NO_ROOM, no_room
+from engine.jobs.problems import NO_ROOM, held, no_room
 from engine.jobs.processes import exit_sentence, signal_group
 from engine.jobs.states import Lease
 from engine.models.catalog import catalog_path, machine_path
 from engine.settings import Settings
 from engine.storage.database import Database, new_id
 from engine.storage.processes import is_alive
-from engine.storage.tables import JobRow
+from engine.storage.tables import AttemptRow, JobRow
 
 __all__ = ["Worker", "ensure_worker", "run_worker", "worker_alive"]
 
@@ -51,7 +53,9 @@ class Worker:
     def __init__(self, settings: Settings, *, idle_exit: float | None = None) -> None:
         """Prepare; ``idle_exit`` is after how many idle seconds it leaves (None: never, 0: at once)."""
         self.settings = settings
-        self.database = Database(settings)
+        # A third of the lease, as the longest pause: its own sign of life comes within the lease, although
+        # a turn waits for a held database.
+        self.database = Database(settings, patience=settings.timing.lease / 3)
         self.id = new_id()
         self.children: dict[tuple[str, int], Child] = {}  # by job and attempt
         self.stopping = threading.Event()
@@ -61,6 +65,7 @@ class Worker:
         self._code = code_version()
         self._outdated = False
         self._settled = False
+        self._overdue = Overdue(settings.timing)
 
     def run(self) -> None:
         """Work until asked to stop (``stopping``), or until idle for long enough."""
@@ -71,16 +76,27 @@ class Worker:
                 if self._should_leave():
                     break
                 troubles = 0
+                self._overdue.free()
             except (OperationalError, OSError) as error:  # a full disk, a database that is locked for long
                 troubles += 1
                 LOG.warning("This turn failed, the next one tries again: %s", error)
+                if isinstance(error, OperationalError) and held(error):
+                    self._wait_it_out()
             self.stopping.wait(self._pause(troubles))
         self._close()
 
     def _pause(self, troubles: int) -> float:
         """Return the seconds until the next turn: longer after each turn in a row that failed."""
-        poll = self.settings.timing.poll
-        return poll if troubles == 0 else min(poll * 2 ** min(troubles, 10), LONGEST_PAUSE)
+        timing = self.settings.timing
+        longest = min(LONGEST_PAUSE, timing.lease / 3)
+        return timing.poll if troubles == 0 else min(timing.poll * 2 ** min(troubles, 10), longest)
+
+    def _wait_it_out(self) -> None:
+        """Leave the children alone while the database is held, unless no write can take that long."""
+        if self._overdue.held():
+            LOG.warning("The database is held for too long: all children are ended")
+            for child in self.children.values():
+                child.kill()
 
     def _turn(self) -> None:
         if self._due_to_care():
@@ -144,21 +160,35 @@ class Worker:
         LOG.warning("Job %s is put aside: the disk is full", lease.job_id)
 
     def _watch_running(self) -> None:
-        with self.database.read() as session:
-            rows = [(row, queue.attempt_of(session, row)) for row in queue.running(session)]
+        rows, hung = self._look()
         for row, attempt in rows:
             child = self.children.get((row.id, row.attempt))
             if child is not None and row.stop in ("cancel", "pause"):
                 self._press(child, row)
             gone = attempt is not None and not is_alive(attempt.pid, attempt.pid_started)
             orphan = row.worker_id != self.id
-            expired = row.lease_until is not None and row.lease_until < utc_now()
-            if expired or (orphan and attempt is not None and attempt.pid is not None and gone):
+            silent = (row.id, row.attempt) in hung
+            if silent or (orphan and attempt is not None and attempt.pid is not None and gone):
                 if attempt is not None and attempt.pid is not None and not gone:
                     signal_group(attempt.pid, signal.SIGKILL)
                 assert row.worker_id is not None
                 stale = Lease(row.id, row.attempt, row.worker_id)
                 self._interrupt(stale, WORKER_GONE if orphan else HUNG, counted=True)
+
+    def _look(self) -> tuple[list[tuple[JobRow, AttemptRow | None]], set[Key]]:
+        """Return the running jobs with their attempts, and which of them could have renewed and did not."""
+        with self.database.read() as session:
+            rows = _running(session)
+        waited = 0.0
+        if any(map(_expired, rows)):
+            # Is the database free, so that it could have been renewed? Then look again, at what was
+            # written while this waited.
+            start = time.monotonic()
+            with self.database.write() as session:
+                rows = _running(session)
+            waited = time.monotonic() - start
+        late = [(row.id, row.attempt) for row, attempt in rows if _expired((row, attempt))]
+        return rows, self._overdue.missed(late, waited)
 
     def _press(self, child: Child, row: JobRow) -> None:
         """Make a stop happen: the child's own look at the flag, then TERM, then KILL to its group."""
@@ -210,9 +240,15 @@ class Worker:
             self._settled = True
         self._outdated = code_version() != self._code
         if shutil.disk_usage(self.settings.home).free > ROOM_BYTES:
-            with self.database.write() as session:
-                if again := queue.requeue_roomy(session):
-                    LOG.info("%d jobs go on: there is room on the disk again", again)
+            self._requeue_roomy()
+
+    def _requeue_roomy(self) -> None:
+        with self.database.read() as session:  # looking first takes no write lock, which others may hold
+            if not queue.put_aside(session):
+                return
+        with self.database.write() as session:
+            again = queue.requeue_roomy(session)
+        LOG.info("%d jobs go on: there is room on the disk again", again)
 
     def _queue_catalog(self) -> None:
         if catalog_path(self.settings).exists() and machine_path(self.settings).exists():
@@ -230,6 +266,15 @@ class Worker:
         if self._idle_exit is not None and time.monotonic() - self._busy_at >= self._idle_exit:
             return True
         return self._outdated
+
+
+def _running(session: Session) -> list[tuple[JobRow, AttemptRow | None]]:
+    return [(row, queue.attempt_of(session, row)) for row in queue.running(session)]
+
+
+def _expired(pair: tuple[JobRow, AttemptRow | None]) -> bool:
+    until = pair[0].lease_until
+    return until is not None and until < utc_now()
 
 
 def run_worker(

@@ -6,7 +6,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,15 @@ from sqlalchemy.orm import Session
 from engine.settings import Settings
 from engine.storage.blobs import sync_folder
 
-BUSY_TIMEOUT_MS = 30_000
+PATIENCE = 30.0
+"""Seconds that a request waits for a database that another process holds."""
+
+WRITE_CACHE = 256 * 1024
+"""KiB of changed pages that a transaction keeps to itself. What is more goes to the file before the commit,
+and from then on nobody can read."""
+
+READ_CACHE = 2000
+"""KiB of pages otherwise: SQLite's default."""
 
 
 def new_id() -> str:
@@ -31,22 +39,24 @@ def new_id() -> str:
 
 
 class Database:
-    """Short transactions over one database address.
+    """Transactions over one database address.
 
     SQLite runs with the rollback journal and ``synchronous=FULL``: WAL has a reset bug before 3.51.3,
     and an acknowledged write must survive a power cut. Writers begin IMMEDIATE, so that two of them
-    wait for each other instead of failing half-way.
+    wait for each other instead of failing half-way. Others read on while one writes, until it commits.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, patience: float = PATIENCE) -> None:
+        """Prepare; ``patience`` is for how many seconds to wait while another process holds it."""
         self.settings = settings
+        self.patience = patience
         self.url = make_url(settings.database_url)
 
     @cached_property
     def engine(self) -> Engine:
         """The SQLAlchemy engine, made at first use, with the schema up to date."""
         self.settings.home.mkdir(parents=True, exist_ok=True)
-        engine = _create_engine(self.settings.database_url)
+        engine = _create_engine(self.settings.database_url, self.patience)
         with FileLock(str(self.settings.home / "migrate.lock")):
             _migrate(engine, self._sqlite_path)
         return engine
@@ -75,19 +85,20 @@ class Database:
         self.engine.dispose()
 
 
-def _create_engine(url: str) -> Engine:
+def _create_engine(url: str, patience: float) -> Engine:
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "connect", partial(_configure_sqlite, patience))
         event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "checkin", _give_back_sqlite)
     return engine
 
 
-def _configure_sqlite(connection: Any, _record: Any) -> None:
+def _configure_sqlite(patience: float, connection: Any, _record: Any) -> None:
     # Transactions are begun by us (see _begin_sqlite), not by the driver.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    cursor.execute(f"PRAGMA busy_timeout={round(patience * 1000)}")
     cursor.execute("PRAGMA journal_mode=DELETE")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
@@ -97,6 +108,15 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 def _begin_sqlite(connection: Any) -> None:
     write = connection.get_execution_options().get("lensmith_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    if write:
+        connection.info["wrote"] = True
+        connection.exec_driver_sql(f"PRAGMA cache_size=-{WRITE_CACHE}")
+
+
+def _give_back_sqlite(connection: Any, record: Any) -> None:
+    # Whoever reads with this connection next, however much, needs no such cache.
+    if record.info.pop("wrote", False) and connection is not None:
+        connection.execute(f"PRAGMA cache_size=-{READ_CACHE}")
 
 
 def alembic_config() -> Config:
@@ -126,7 +146,7 @@ def copy_sqlite(path: Path, target: Path) -> None:
     beside = target.with_name(f".{target.name}.part")
     beside.unlink(missing_ok=True)
     with (
-        closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000)) as source,
+        closing(sqlite3.connect(path, timeout=PATIENCE)) as source,
         closing(sqlite3.connect(beside)) as copy,
     ):
         source.backup(copy)

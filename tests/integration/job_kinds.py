@@ -9,6 +9,8 @@ import sys
 import time
 from typing import Any
 
+from sqlalchemy import text
+
 from engine.contracts.jobs import Work
 from engine.errors import InputError
 from engine.jobs.kinds import JobKind
@@ -19,6 +21,7 @@ KINDS = (
     JobKind("t-echo", "light", f"{HERE}:echo", "The echo"),
     JobKind("t-hub", "light", f"{HERE}:hub", "The hub's limits"),
     JobKind("t-steps", "heavy", f"{HERE}:steps", "The count"),
+    JobKind("t-hold", "light", f"{HERE}:hold", "The long write"),
     JobKind("t-deaf", "light", f"{HERE}:deaf", "The deaf job"),
     JobKind("t-poison", "light", f"{HERE}:poison", "The poison"),
     JobKind("t-wrong", "light", f"{HERE}:wrong", "The wrong one"),
@@ -64,6 +67,23 @@ def steps(work: Work) -> dict[str, Any]:
         work.save_checkpoint(str(step).encode(), step)
         work.progress(step / work.payload["n"], f"step {step}")
     return {"steps": work.payload["n"], "kept": False}
+
+
+def hold(work: Work) -> dict[str, Any]:
+    """Hold the database for ``seconds`` in one transaction, and tell how long (ms) to wait for another's.
+
+    ``alone``: so that nobody can even read. With ``freeze`` the first attempt stops dead in the middle of it.
+    """
+    with work.write() as session:
+        if work.payload.get("alone"):  # changed pages that do not fit go to the file before the commit
+            session.execute(text("PRAGMA cache_size=1"))
+            session.execute(text("CREATE TABLE wide (x)"))
+            session.execute(text("INSERT INTO wide VALUES (zeroblob(1000000))"))
+        if work.payload.get("freeze") and work.attempt == 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(work.payload.get("seconds", 0.0))
+        waits = session.scalar(text("PRAGMA busy_timeout"))
+    return {"waits": waits}
 
 
 def deaf(work: Work) -> dict[str, Any]:

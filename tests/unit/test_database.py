@@ -1,4 +1,4 @@
-"""The database's copy before a migration."""
+"""The database: its copy before a migration, and who waits for whom."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-from engine.storage.database import copy_sqlite
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from engine.settings import Settings
+from engine.storage.database import READ_CACHE, Database, copy_sqlite
 
 ROWS = 500
 
@@ -29,3 +34,24 @@ def test_a_copy_is_never_torn_by_a_writer(tmp_path: Path) -> None:
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert copy.execute("SELECT count(*) FROM t").fetchone() == (ROWS,)
     assert sorted(tmp_path.iterdir()) == [path, target]
+
+
+def test_others_read_while_a_large_transaction_grows(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, database_url=f"sqlite:///{tmp_path / 'a.db'}")
+    writer, reader = Database(settings), Database(settings, patience=0.0)
+    count = text("SELECT count(*) FROM people")
+    with writer.write() as session:
+        session.execute(text("CREATE TABLE t (x)"))
+    with reader.read() as session:
+        before = session.scalar(count)
+    with writer.write() as session:
+        for _ in range(10):  # five times the cache of a reader
+            session.execute(text("INSERT INTO t VALUES (zeroblob(1000000))"))
+        with reader.read() as other:
+            assert other.scalar(count) == before
+        with pytest.raises(OperationalError, match="locked"), reader.write() as other:
+            other.scalar(count)
+    with writer.read() as session:  # the same connection: it keeps no such cache
+        assert session.scalar(text("PRAGMA cache_size")) == -READ_CACHE
+    for database in (writer, reader):
+        database.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,20 @@ def test_pauses_grow_with_troubles_and_have_an_end(settings: Settings) -> None:
     assert pauses == sorted(pauses)
     assert pauses[1] > pauses[0]
     assert pauses[-1] <= worker.LONGEST_PAUSE
+
+
+@pytest.mark.parametrize("lease", [1.0, 30.0])
+def test_a_turn_that_waits_and_its_pause_leave_time_for_a_sign_of_life(
+    settings: Settings, lease: float
+) -> None:
+    patient = Worker(replace(settings, timing=replace(settings.timing, lease=lease)))
+    assert patient.database.patience + patient._pause(2000) < lease
+
+
+def test_a_worker_without_work_never_writes(settings: Settings, database: Database) -> None:
+    with database.write() as session:
+        session.connection()  # takes the lock
+        Worker(settings, idle_exit=0.0).run()
 
 
 def test_a_child_that_cannot_be_started_is_put_aside_until_there_is_room(
