@@ -36,11 +36,15 @@ class Polygons:
 
 @dataclass(frozen=True, slots=True)
 class Rle:
-    """A mask as COCO's compressed run lengths: column by column, the first run outside the object."""
+    """A mask as COCO's compressed run lengths: column by column, the first run outside the object.
+
+    ``sound``: made from pixels of this size, some of them inside, so that nobody has to check the runs.
+    """
 
     height: int
     width: int
     counts: str
+    sound: bool = field(default=False, compare=False, repr=False)
 
 
 Mask = Polygons | Rle
