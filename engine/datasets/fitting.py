@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from engine.contracts.datasets import LabelKind
 from engine.datasets import masks
 from engine.datasets.geometry import box_around
-from engine.datasets.labels import Label, Rle
+from engine.datasets.labels import Box, Label, Mask, Rle
 
 SOURCE = "source"
 """Attribute that tells masks of objects from masks of classes, where a picture has both."""
@@ -77,8 +77,15 @@ def _boxes(labels: Sequence[Label], _size: tuple[int, int]) -> Fitted:
         if box is None:
             lost.append((label, _why(label, "it has no box")))
         else:
-            kept.append(replace(label, box=box, mask=None, points=None))
+            kept.append(_shaped(label, box, None))
     return Fitted(tuple(kept), tuple(lost))
+
+
+def _shaped(label: Label, box: Box | None, mask: Mask | None) -> Label:
+    """Give a label these shapes and no points; where it has them, it stays the same record."""
+    if box is label.box and mask is label.mask and label.points is None:
+        return label
+    return replace(label, box=box, mask=mask, points=None)
 
 
 def _masks(labels: Sequence[Label], _size: tuple[int, int]) -> Fitted:
@@ -87,7 +94,7 @@ def _masks(labels: Sequence[Label], _size: tuple[int, int]) -> Fitted:
         if label.mask is None:
             lost.append((label, _why(label, NO_MASK)))
         else:
-            kept.append(replace(label, box=box_around(label), points=None))
+            kept.append(_shaped(label, box_around(label), label.mask))
     return Fitted(tuple(kept), tuple(lost))
 
 
@@ -170,6 +177,8 @@ def _nothing(labels: Sequence[Label], _size: tuple[int, int]) -> Fitted:
 
 def _of_source(labels: Sequence[Label], wanted: str) -> Sequence[Label]:
     """Choose between masks of objects and of classes where a picture has both."""
+    if not any(label.attributes for label in labels):
+        return labels
     sources = {dict(label.attributes).get(SOURCE) for label in labels}
     if wanted not in sources:
         return labels

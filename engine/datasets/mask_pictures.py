@@ -63,7 +63,7 @@ class MaskPicture:
 
     def region(self, position: int) -> Rle:
         """Return one region as run lengths."""
-        return Rle(self.height, self.width, self.regions[position][1])
+        return Rle(self.height, self.width, self.regions[position][1], sound=True)
 
 
 def read_mask(content: bytes, colors: Colors | None = None) -> MaskPicture:

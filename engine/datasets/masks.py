@@ -17,6 +17,7 @@ from engine.datasets.labels import Box, Mask, Rle
 from engine.datasets.preprocessing import MAX_PIXELS
 
 MOST_RUN_BYTES = 7  # a run length of 2**32 in groups of five bits
+FEW_NUMBERS = 200  # of an outline, up to which numpy takes longer to start than it saves
 
 
 def encode(pixels: NDArray[np.bool_] | NDArray[np.uint8]) -> Rle:
@@ -96,9 +97,11 @@ def to_runs(mask: Mask, height: int, width: int) -> Rle:
 
 def union(masks: Iterable[Rle]) -> Rle:
     """Merge masks of one size."""
-    found = coco.merge([_plain(rle) for rle in masks])
+    parts = list(masks)
+    found = coco.merge([_plain(rle) for rle in parts])
     height, width = found["size"]
-    return Rle(height, width, found["counts"].decode("ascii"))
+    sound = bool(parts) and all(rle.sound for rle in parts)
+    return Rle(height, width, found["counts"].decode("ascii"), sound)
 
 
 def area(mask: Mask) -> float:
@@ -113,9 +116,21 @@ def box_of(mask: Mask) -> Box | None:
     if isinstance(mask, Rle):
         x, y, width, height = (float(value) for value in coco.toBbox(_plain(mask)))
         return (x, y, x + width, y + height) if width and height else None
-    xs = [value for ring in mask.rings for value in ring[0::2]]
-    ys = [value for ring in mask.rings for value in ring[1::2]]
-    return (min(xs), min(ys), max(xs), max(ys)) if xs and ys else None
+    ends = [ring_ends(ring) for ring in mask.rings if len(ring) > 1]
+    if len(ends) < 2:
+        return ends[0] if ends else None
+    lefts, tops, rights, bottoms = zip(*ends, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
+
+
+def ring_ends(ring: array[float]) -> Box:
+    """Give the least x and y and the greatest x and y of an outline of one corner or more."""
+    if len(ring) > FEW_NUMBERS:
+        corners = np.frombuffer(ring, np.float64)
+        xs, ys = corners[0::2], corners[1::2]
+        return float(xs.min()), float(ys.min()), float(xs.max()), float(ys.max())
+    across, down = ring[0::2], ring[1::2]
+    return min(across), min(down), max(across), max(down)
 
 
 def _ring_area(ring: array[float]) -> float:

@@ -159,6 +159,8 @@ def _place(label: Label, frame: _Frame, picture: Picture, swap: bool) -> Label:
         points = _points(points, frame, picture, repairs)
     if label.mask is not None and mask is None and box is None and points is None:
         raise ValueError(repairs[-1])
+    if box is label.box and mask is label.mask and points is None and len(repairs) == len(label.repairs):
+        return label  # a large set holds it once then, as it was read
     return replace(label, box=box, mask=mask, points=points, repairs=tuple(repairs))
 
 
@@ -167,8 +169,15 @@ def _box(box: Box, frame: _Frame, picture: Picture, swap: bool, repairs: list[st
         if not swap:
             raise ValueError(f"the box ends before it begins ({_numbers(box)})")
         repairs.append("corners exchanged")
-    ends = (_moved(box[0], box[1], frame), _moved(box[2], box[3], frame))
-    (x1, x2), (y1, y2) = (sorted(pair) for pair in zip(*ends, strict=True))
+    (x1, y1), (x2, y2) = _moved(box[0], box[1], frame), _moved(box[2], box[3], frame)
+    if x2 < x1:
+        x1, x2 = x2, x1
+    if y2 < y1:
+        y1, y2 = y2, y1
+    if 0 <= x1 < x2 <= picture.width and 0 <= y1 < y2 <= picture.height:
+        inside = (x1, y1, x2, y2)
+        # Whole numbers equal the floats that are to be stored.
+        return box if inside == box and set(map(type, box)) == {float} else inside
     if x2 <= x1 or y2 <= y1:
         raise ValueError(f"the box has no area ({_numbers(box)})")
     if not (0 <= (x1 + x2) / 2 <= picture.width and 0 <= (y1 + y2) / 2 <= picture.height):
@@ -184,27 +193,24 @@ def _box(box: Box, frame: _Frame, picture: Picture, swap: bool, repairs: list[st
 
 def _polygons(mask: Polygons, frame: _Frame, picture: Picture, repairs: list[str]) -> Polygons | None:
     rings, beyond, dropped, outside = [], 0.0, 0, 0
-    limits = np.array([picture.width, picture.height], dtype=np.float64)
     for ring in mask.rings:
         if len(ring) < 6 or len(ring) % 2:
             dropped += 1
             continue
-        corners = _moved_all(np.frombuffer(ring, np.float64).reshape(-1, 2), frame)
         # A large set shares the outlines that need no change between what was read and what is kept.
-        same = frame.plain
-        low, high = corners.min(axis=0), corners.max(axis=0)
-        if (high <= 0).any() or (low >= limits).any():
+        moved = ring if frame.plain else _moved_all(ring, frame)
+        if _inside(moved, picture):
+            rings.append(moved)
+            continue
+        cut = _cut(moved, picture)
+        if cut is None:
             outside += 1
             continue
-        if (low < 0).any() or (high > limits).any():
-            beyond = max(beyond, float((-low / limits).max()), float((high / limits - 1).max()))
-            corners = np.clip(corners, 0.0, limits)
-            low, high = corners.min(axis=0), corners.max(axis=0)
-            same = False
-        if (high <= low).any():
+        beyond = max(beyond, cut[1])
+        if cut[0] is None:
             dropped += 1
         else:
-            rings.append(ring if same else array("d", corners.tobytes()))
+            rings.append(cut[0])
     if dropped:
         word = "an outline" if dropped == 1 else f"{dropped} outlines"
         repairs.append(f"{word} with fewer than three points, an odd count or no area left out")
@@ -218,10 +224,34 @@ def _polygons(mask: Polygons, frame: _Frame, picture: Picture, repairs: list[str
     return Polygons(tuple(rings)) if rings else None
 
 
+def _inside(ring: array[float], picture: Picture) -> bool:
+    """Whether an outline has an extent in both directions and lies in the picture, as nearly all do."""
+    left, top, right, bottom = masks.ring_ends(ring)
+    return 0 <= left < right <= picture.width and 0 <= top < bottom <= picture.height
+
+
+def _cut(ring: array[float], picture: Picture) -> tuple[array[float] | None, float] | None:
+    """Cut an outline at the borders of the picture; None when it lies outside.
+
+    Returns what is left, None when that has no area, and the share by which it reached beyond.
+    """
+    corners, beyond = np.frombuffer(ring, np.float64).reshape(-1, 2), 0.0
+    limits = np.array([picture.width, picture.height], dtype=np.float64)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    if (high <= 0).any() or (low >= limits).any():
+        return None
+    if (low < 0).any() or (high > limits).any():
+        beyond = max(float((-low / limits).max()), float((high / limits - 1).max()))
+        corners = np.clip(corners, 0.0, limits)
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        ring = array("d", corners.tobytes())
+    return (None if (high <= low).any() else ring), beyond
+
+
 def _runs(mask: Rle, frame: _Frame, picture: Picture, repairs: list[str]) -> Rle | None:
-    """Check run lengths before anything is allocated for them; turn or scale them with the picture."""
+    """Check run lengths that others made before anything is drawn; turn or scale them with the picture."""
     try:
-        if not masks.check(mask):
+        if not (mask.sound or masks.check(mask)):
             raise ValueError("it is empty")
     except ValueError as error:
         repairs.append(f"its mask cannot be used: {error}")
@@ -292,13 +322,11 @@ def _moved(x: float, y: float, frame: _Frame) -> tuple[float, float]:
     return frame.move(x, y) if frame.move else (x, y)
 
 
-def _moved_all(
-    corners: np.ndarray[tuple[int, ...], np.dtype[np.float64]], frame: _Frame
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    moved: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = corners * np.array(frame.scale)
-    if frame.move is None:
-        return moved
-    return np.array([frame.move(float(x), float(y)) for x, y in moved])
+def _moved_all(ring: array[float], frame: _Frame) -> array[float]:
+    moved = np.frombuffer(ring, np.float64).reshape(-1, 2) * np.array(frame.scale)
+    if frame.move is not None:
+        moved = np.array([frame.move(x, y) for x, y in moved.tolist()])
+    return array("d", moved.tobytes())
 
 
 def _beyond(what: str, share: float) -> str:
