@@ -26,7 +26,7 @@ def thumbnail_path(settings: Settings, sha256: str, channels: Sequence[int] | No
     ``channels``: those that became red, green and blue, as another project may have chosen others.
     """
     chosen = "".join(f"-{channel}" for channel in channels or ())
-    return settings.cache / "thumbnails" / sha256[:2] / f"{sha256}{chosen}.jpg"
+    return settings.cache / f"thumbnails/{sha256[:2]}/{sha256}{chosen}.jpg"
 
 
 def make_thumbnail(image: Image.Image) -> bytes:

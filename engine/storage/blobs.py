@@ -37,10 +37,9 @@ def copy_atomic(source: Path, path: Path) -> None:
 
 @contextmanager
 def _whole_or_absent(path: Path, *, sync: bool) -> Iterator[BinaryIO]:
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with beside.open("wb") as handle:
+        with _create(beside) as handle:
             yield handle
             if sync:
                 handle.flush()
@@ -54,6 +53,15 @@ def _whole_or_absent(path: Path, *, sync: bool) -> Iterator[BinaryIO]:
         sync_folder(path.parent)
 
 
+def _create(path: Path) -> BinaryIO:
+    """Open a new file; its folder is there nearly always, so that one is only made when it is missed."""
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames inside ``folder`` durable."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -64,14 +72,14 @@ def sync_folder(folder: Path) -> None:
 
 
 class BlobStore:
-    """Files named by their SHA-256 under ``root/ab/cd/``; never changed once written."""
+    """Files named by their SHA-256 under ``root/ab/``; never changed once written."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def path(self, sha256: str) -> Path:
         """Return where the file with this digest is, or would be."""
-        return self.root / sha256[:2] / sha256[2:4] / sha256
+        return self.root / f"{sha256[:2]}/{sha256}"
 
     def put(self, content: bytes, *, sync: bool = True) -> str:
         """Store ``content`` and return its digest; storing it again costs one look."""

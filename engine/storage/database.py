@@ -10,12 +10,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from filelock import FileLock
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
@@ -31,6 +27,9 @@ and from then on nobody can read."""
 
 READ_CACHE = 2000
 """KiB of pages otherwise: SQLite's default."""
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+REVISION_DIGITS = 4
 
 
 def new_id() -> str:
@@ -58,7 +57,7 @@ class Database:
         self.settings.home.mkdir(parents=True, exist_ok=True)
         engine = _create_engine(self.settings.database_url, self.patience)
         with FileLock(str(self.settings.home / "migrate.lock")):
-            _migrate(engine, self._sqlite_path)
+            _bring_up_to_date(engine, self.settings, self._sqlite_path)
         return engine
 
     @property
@@ -119,26 +118,24 @@ def _give_back_sqlite(connection: Any, record: Any) -> None:
         connection.execute(f"PRAGMA cache_size=-{READ_CACHE}")
 
 
-def alembic_config() -> Config:
-    """Return alembic's configuration, made here so that no ini file is needed."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config
-
-
-def _migrate(engine: Engine, sqlite_path: Path | None) -> None:
-    config = alembic_config()
-    head = ScriptDirectory.from_config(config).get_current_head()
+def _bring_up_to_date(engine: Engine, settings: Settings, sqlite_path: Path | None) -> None:
+    """Migrate where the schema is another one than the newest."""
     with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    if current == head:
+        known = inspect(connection).has_table("alembic_version")
+        current = connection.scalar(text("SELECT version_num FROM alembic_version")) if known else None
+    if current == newest_revision():
         return
+    # Loading alembic takes longer than most commands do, and nearly none needs it.
+    from engine.storage.migrate import migrate
+
     if current is not None and sqlite_path is not None:
-        copy_sqlite(sqlite_path, sqlite_path.with_name(f"{sqlite_path.name}.before-{head}"))
-    with engine.execution_options(lensmith_write=True).connect() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        connection.commit()
+        copy_sqlite(sqlite_path, sqlite_path.with_name(f"{sqlite_path.name}.before-{newest_revision()}"))
+    migrate(engine.execution_options(lensmith_write=True), settings.files)
+
+
+def newest_revision() -> str:
+    """Return the revision that the code needs: the newest of ``migrations/versions``, by the files' names."""
+    return max(path.name[:REVISION_DIGITS] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def copy_sqlite(path: Path, target: Path) -> None:
