@@ -131,8 +131,7 @@ def _disjoint(regions: list[Label]) -> tuple[Label, ...]:
     """Take from each region what a later one covers; regions that never meet stay as they are."""
     if len(regions) < 2:
         return tuple(regions)
-    runs = [region.mask for region in regions if isinstance(region.mask, Rle)]
-    if masks.area(masks.union(runs)) == sum(masks.area(one) for one in runs):
+    if not masks.overlap(region.mask for region in regions if isinstance(region.mask, Rle)):
         return tuple(regions)
     kept: list[Label] = []
     above = None

@@ -185,10 +185,11 @@ def _usable(mask: MaskFile, picture: Read | None, extent: Extent | None, decisio
         wanted = [at for at, (value, _) in enumerate(picture.regions) if value != 0]
     turn = _turn(picture, extent)
     repairs = _repairs(picture, extent, turn)
+    if not repairs:
+        return _Usable(mask, tuple((picture.regions[at][0], picture.region(at)) for at in wanted), ())
     regions, lost = [], []
     for at in wanted:
-        value, region = picture.regions[at][0], picture.region(at)
-        made = _resized(region, extent, turn) if repairs else region
+        value, made = picture.regions[at][0], _resized(picture.region(at), extent, turn)
         if made is None:
             lost.append(value)
         else:

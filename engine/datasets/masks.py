@@ -104,6 +104,13 @@ def union(masks: Iterable[Rle]) -> Rle:
     return Rle(height, width, found["counts"].decode("ascii"), sound)
 
 
+def overlap(masks: Iterable[Rle]) -> bool:
+    """Whether a pixel lies in more than one of some masks of one size."""
+    parts = [_plain(rle) for rle in masks]
+    *areas, whole = coco.area([*parts, coco.merge(parts)]).tolist()
+    return bool(sum(areas) != whole)
+
+
 def area(mask: Mask) -> float:
     """Area in px: of outlines by the shoelace formula (their sum), of run lengths their pixels."""
     if isinstance(mask, Rle):

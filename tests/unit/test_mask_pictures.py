@@ -68,6 +68,25 @@ def test_runs_of_every_length_are_spelt_as_pycocotools_does() -> None:
         assert counts == masks.encode(values == value).counts
 
 
+def test_runs_of_millions_of_pixels_are_spelt_as_pycocotools_does() -> None:
+    """Numbers of one to five groups of bits, with both signs."""
+    values = np.zeros((1500, 1500), np.uint8)
+    values[3, 1] = values[40:, 2] = values[:, 3:20] = 1
+    values[700, 21:23] = values[:1499, -1] = 2
+    found, regions, pixels = split_values(values)
+    assert found == (0, 1, 2) and sum(pixels) == values.size
+    for value, counts in zip(found, regions, strict=True):
+        assert counts == masks.encode(values == value).counts
+
+
+def test_a_region_needs_no_check_and_would_pass_it() -> None:
+    picture = read_mask(packed(Image.fromarray(VALUES)))
+    for place, (value, _) in enumerate(picture.regions):
+        region = picture.region(place)
+        assert region.sound
+        assert masks.check(region) == picture.pixels[place] == int((value == VALUES).sum())
+
+
 VALUES = np.array([[0, 1, 2], [3, 3, 255], [0, 7, 7], [9, 9, 9]], np.uint8)
 
 

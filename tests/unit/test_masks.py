@@ -62,6 +62,19 @@ def test_a_union_holds_what_any_of_them_holds(several: list[Pixels]) -> None:
     assert np.array_equal(masks.decode(whole), np.any(several, axis=0))
 
 
+@given(st.lists(drawings().map(lambda one: np.resize(one, (7, 5))), min_size=1, max_size=4))
+def test_masks_overlap_where_a_pixel_is_in_two(several: list[Pixels]) -> None:
+    shared = bool((np.sum(several, axis=0) > 1).any())
+    assert masks.overlap(masks.encode(pixels) for pixels in several) is shared
+
+
+def test_a_union_needs_no_check_when_no_part_of_it_does() -> None:
+    ours, theirs = Rle(2, 2, "13", sound=True), Rle(2, 2, "112")
+    assert masks.union([ours, ours]).sound
+    assert not masks.union([ours, theirs]).sound
+    assert ours == Rle(2, 2, "13")  # it says where a mask comes from, not what it is
+
+
 @given(st.lists(st.integers(0, MAX_PIXELS // 12), min_size=2, max_size=12))
 @example([0, MAX_PIXELS])
 @example([1] * 200)
@@ -150,6 +163,15 @@ def test_area_and_box_of_outlines(
 ) -> None:
     mask = Polygons.of(rings)
     assert masks.area(mask) == pytest.approx(area, abs=1e-4) and masks.box_of(mask) == box
+
+
+@pytest.mark.parametrize("corners", [1, 3, masks.FEW_NUMBERS // 2, masks.FEW_NUMBERS])
+def test_the_ends_of_an_outline_are_those_of_its_corners(corners: int) -> None:
+    points = np.random.default_rng(corners).normal(size=(corners, 2))
+    expected = (*points.min(axis=0), *points.max(axis=0))
+    found = masks.ring_ends(Polygons.of([points.ravel()]).rings[0])
+    assert found == expected
+    assert all(type(value) is float for value in found)
 
 
 def test_no_outline_has_no_box() -> None:

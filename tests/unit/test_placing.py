@@ -291,6 +291,43 @@ def test_a_mask_of_the_same_shape_is_resized_and_says_so() -> None:
     assert found.repairs == ("its mask was resized from 50 x 25 px, nearest pixel",)
 
 
+WHOLE = Label("cat", (1.0, 2.0, 9.0, 9.5), Polygons.of([[1, 2, 9, 2, 9, 9.5]]), repairs=("read so",))
+
+
+@pytest.mark.parametrize("label", [WHOLE, replace(WHOLE, mask=None), replace(WHOLE, box=None)])
+def test_what_needs_no_change_is_the_same_record(label: Label) -> None:
+    assert kept(label) is label
+    assert kept(label, size=(200, 100)) is label
+
+
+def test_a_box_of_whole_numbers_becomes_one_of_floats() -> None:
+    found = kept(Label("cat", (1, 2, 9, 10))).box
+    assert found is not None
+    assert [type(value) for value in found] == [float] * 4
+
+
+def test_run_lengths_that_we_made_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Rle] = []
+    check = masks.check
+
+    def checked(mask: Rle) -> int:
+        read.append(mask)
+        return check(mask)
+
+    monkeypatch.setattr(masks, "check", checked)
+    pixels = np.zeros((100, 200), bool)
+    pixels[5:9, 5:9] = True
+    foreign = masks.encode(pixels)
+    ours = replace(foreign, sound=True)
+    assert kept(Label("cat", mask=ours)).mask is ours
+    assert not read
+    assert kept(Label("cat", mask=foreign)).mask is foreign
+    assert read == [foreign]
+    small = replace(masks.encode(pixels[:50, :100]), sound=True)  # its size is looked at all the same
+    found = kept(Label("cat", mask=small)).mask
+    assert isinstance(found, Rle) and (found.height, found.width) == (100, 200)
+
+
 def test_points_far_outside_are_not_labelled() -> None:
     label = Label("cat", points=((10.0, 10.0, 2), (500.0, 5.0, 2), (-1.0, 50.0, 1), (-900.0, 7.0, 0)))
     found = kept(label)
