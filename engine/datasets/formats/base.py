@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
 
 from engine.contracts.datasets import ImportIssue, LabelKind, LabelSchema, Outcome, Split
-from engine.datasets.archive import Member, Source, reading
+from engine.datasets.archive import Member, Source, read_whole, reading
 from engine.datasets.labels import ClassHead, ImageLabels, MaskValues
 from engine.errors import InputError, LimitError
 from engine.settings import Limits
@@ -191,7 +191,7 @@ class SourceView:
     def content(self, member: Member) -> bytes:
         """Return a whole small label file; raises ``LimitError`` when it is not small."""
         with self.open(member) as stream:
-            found = stream.read(SMALL_FILE_BYTES + 1)
+            found = read_whole(stream, member.size, SMALL_FILE_BYTES)
         if len(found) > SMALL_FILE_BYTES:
             raise LimitError(f"“{member.path}” is larger than {SMALL_FILE_BYTES >> 20} MiB.")
         return found

@@ -311,6 +311,8 @@ def _match(
     pictures: Sequence[Place], images: Sequence[Place]
 ) -> tuple[dict[str, list[Place]], list[tuple[Place, str]]]:
     """Find the image of each mask; returns masks by image, and masks without one with the reason."""
+    if not pictures:
+        return {}, []
     exact, loose = Index(), Index()
     for image in images:
         exact.add(image.stem, image)

@@ -164,16 +164,18 @@ def _torn(layout: Layout, image: str) -> tuple[str, ...]:
 
 def _label(node: Node) -> Label:
     """Read an object; raises ``ValueError`` with the reason when it cannot be used."""
-    name = clean_class(node.word("name"))
+    parts = node.first()
+    name = clean_class(_word(parts, "name"))
     if not name:
         raise ValueError("an object without a class name")
-    box = node.child("bndbox")
+    box = parts.get("bndbox")
     if box is None:
         raise ValueError(f"“{name}” has no box")
-    corners = [finite(box.word(side)) for side in ("xmin", "ymin", "xmax", "ymax")]
-    attributes = _attributes(node)
-    ignored = node.word("difficult") not in ELEMENTS["difficult"]
-    if node.child("ignored"):  # our own mark: "difficult" only says that the label is ignored
+    sides = box.first()
+    corners = [finite(_word(sides, side)) for side in ("xmin", "ymin", "xmax", "ymax")]
+    attributes = _attributes(parts)
+    ignored = _word(parts, "difficult") not in ELEMENTS["difficult"]
+    if "ignored" in parts:  # our own mark: "difficult" only says that the label is ignored
         attributes = tuple(pair for pair in attributes if pair[0] != "difficult")
     return Label(
         class_of(name, ignored), _box(corners), ignored=ignored, attributes=attributes, line=node.line
@@ -185,9 +187,13 @@ def _box(corners: Sequence[float]) -> Box:
     return x1, y1, x2, y2
 
 
-def _attributes(node: Node) -> tuple[tuple[str, str], ...]:
-    plain = [(tag, word) for tag, empty in ELEMENTS.items() if (word := node.word(tag)) not in empty]
-    listed = node.child("attributes")
+def _word(parts: dict[str, Node], tag: str) -> str:
+    return parts[tag].text.strip() if tag in parts else ""
+
+
+def _attributes(parts: dict[str, Node]) -> tuple[tuple[str, str], ...]:
+    plain = [(tag, word) for tag, empty in ELEMENTS.items() if (word := _word(parts, tag)) not in empty]
+    listed = parts.get("attributes")
     further = []
     for entry in listed.all("attribute") if listed else []:
         name, value = entry.child("name"), entry.child("value")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePosixPath
 
 from engine.contracts.datasets import Split
@@ -12,6 +14,7 @@ from engine.datasets.archive import IMAGE_SUFFIXES, Member
 from engine.datasets.formats.base import SourceView, split_of
 from engine.datasets.formats.conventions import folder_splits
 from engine.datasets.formats.xml_files import DamagedXmlError, read_xml
+from engine.datasets.paths import stem_of, without_suffix
 from engine.errors import InputError
 
 CLASS_MASKS = "segmentationclass"
@@ -41,25 +44,56 @@ class Layout:
 class _Keys:
     """Images by what a list or a label file calls them: the path without its ending, or its end."""
 
-    images: Iterable[str]
+    images: Sequence[str]
     by_end: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
         for image in self.images:
-            parts = str(PurePosixPath(image).with_suffix("")).split("/")
-            for start in range(len(parts)):
-                self.by_end["/".join(parts[start:])].append(image)
+            end = without_suffix(image)
+            self.by_end[end].append(image)
+            while "/" in end:
+                end = end[end.index("/") + 1 :]
+                self.by_end[end].append(image)
 
     def find(self, name: str, root: str) -> list[str]:
-        """Return the images that ``name`` can mean; those below ``root`` come before others."""
+        """Return the images that ``name`` can mean; those below ``root`` come before others.
+
+        ``root`` ends in a slash, if it is not empty.
+        """
         found = self.by_end.get(name, [])
-        near = [image for image in found if image.startswith(root)]
+        if not root or len(found) < 2:
+            return found
+        # They stand in path order. Behind "/" comes "0": all below the root lies between.
+        near = found[bisect_left(found, root) : bisect_left(found, f"{root[:-1]}0")]
         return near or found
+
+    def closest(self, path: str) -> list[str]:
+        """Return the images of this path without its ending, or else those one of whose folders differs."""
+        bare = without_suffix(path)
+        same = [image for image in self.by_end.get(bare, ()) if without_suffix(image) == bare]
+        return same or sorted(image for key in _one_left_out(bare) for image in self._apart.get(key, ()))
+
+    @cached_property
+    def _apart(self) -> dict[tuple[int, str], list[str]]:
+        """The images by their path without one of its folders, and the place of that."""
+        found: dict[tuple[int, str], list[str]] = defaultdict(list)
+        for image in self.images:
+            for key in _one_left_out(without_suffix(image)):
+                found[key].append(image)
+        return found
+
+
+def _one_left_out(path: str) -> Iterator[tuple[int, str]]:
+    parts = path.split("/")
+    for place in range(len(parts) - 1):
+        yield place, "/".join([*parts[:place], *parts[place + 1 :]])
 
 
 def masks_in(view: SourceView, folder: str) -> list[str]:
     """Return the pictures below folders of this name (lower case; endings such as ``Aug`` too)."""
-    return [member.path for member in view.images if _folder_at(member.path, folder) is not None]
+    homes = {path[: path.rfind("/") + 1] for path in view.image_paths}
+    below = {home for home in homes if _folder_at(home, folder) is not None}
+    return [path for path in view.image_paths if path[: path.rfind("/") + 1] in below] if below else []
 
 
 def lay_out(view: SourceView, xmls: Iterable[Member], prefer: str) -> Layout:
@@ -69,7 +103,7 @@ def lay_out(view: SourceView, xmls: Iterable[Member], prefer: str) -> Layout:
     """
     classes, objects = masks_in(view, CLASS_MASKS), masks_in(view, OBJECT_MASKS)
     drawn = {*classes, *objects}
-    images = tuple(member.path for member in view.images if member.path not in drawn)
+    images = tuple(path for path in view.image_paths if path not in drawn)
     keys = _Keys(images)
     pairs, strays = _pair(view, list(xmls), keys)
     splits, torn, notes = _splits(view, keys, images, prefer)
@@ -108,14 +142,13 @@ def _claim(pairs: dict[str, Member], image: str, member: Member) -> None:
 
 def _by_stem(view: SourceView, member: Member, keys: _Keys) -> str | None:
     """Return the image that has the XML file's name, or None."""
-    path = PurePosixPath(member.path)
-    found = keys.find(path.stem, "")
+    found = keys.find(stem_of(member.path), "")
     if len(found) > 1:
         # The whole relative path is the key: one folder (Annotations, JPEGImages) may be another.
-        found = _closest(str(path.with_suffix("")), found)
+        found = keys.closest(member.path) or found
     if len(found) > 1:
         name = _filename(view, member)
-        found = [image for image in found if PurePosixPath(image).name == name] or found
+        found = [image for image in found if image.rpartition("/")[2] == name] or found
     if len(found) > 1:
         raise InputError(
             f"“{member.path}” can mean “{found[0]}” or “{found[1]}”.",
@@ -124,22 +157,9 @@ def _by_stem(view: SourceView, member: Member, keys: _Keys) -> str | None:
     return found[0] if found else None
 
 
-def _closest(key: str, images: list[str]) -> list[str]:
-    """Keep the images whose path without ending differs from ``key`` in one folder at most, if any."""
-    parts = key.split("/")
-    other = {image: str(PurePosixPath(image).with_suffix("")).split("/") for image in images}
-    same = [image for image in images if other[image] == parts]
-    swapped = [image for image in images if _one_apart(parts, other[image])]
-    return same or swapped or images
-
-
-def _one_apart(parts: list[str], other: list[str]) -> bool:
-    return len(parts) == len(other) and sum(a != b for a, b in zip(parts, other, strict=True)) == 1
-
-
 def _by_name(view: SourceView, member: Member) -> str:
     """Return the image that the XML file names, where none has its stem (``a.jpg.xml``), or ""."""
-    for name in (PurePosixPath(member.path).stem, _filename(view, member)):
+    for name in (stem_of(member.path), _filename(view, member)):
         try:
             return view.resolve(name)
         except LookupError:
@@ -157,9 +177,9 @@ def _filename(view: SourceView, member: Member) -> str:
 def _mask_pairs(masks: list[str], keys: _Keys) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for mask in masks:
-        found = keys.find(PurePosixPath(mask).stem, "")
+        found = keys.find(stem_of(mask), "")
         if len(found) > 1:
-            found = _closest(str(PurePosixPath(mask).with_suffix("")), found)
+            found = keys.closest(mask) or found
         if len(found) > 1:
             raise InputError(
                 f"The mask “{mask}” can mean “{found[0]}” or “{found[1]}”.",
@@ -183,6 +203,7 @@ def _splits(
     for member in lists:
         missing = 0
         root = member.path[: _folder_at(member.path, LISTS) or 0]
+        stem = stem_of(member.path).lower()
         for entry in view.text(member).split("\n"):
             found = _entry(entry.rstrip("\r"), root, keys)
             missing += not found and bool(entry.strip())
@@ -192,7 +213,7 @@ def _splits(
                     "Give the pictures different names.",
                 )
             if found:
-                named[found[0]].append(PurePosixPath(member.path).stem.lower())
+                named[found[0]].append(stem)
         if missing:
             notes.append(f"{missing:,} names in “{member.path}” belong to no image of the source.")
     if not named:
@@ -226,9 +247,8 @@ def _lists(view: SourceView, prefer: str) -> list[Member]:
     """Return the split lists of one folder below ImageSets: the preferred one, or the next that has some."""
     found: dict[str, list[Member]] = defaultdict(list)
     for member in view.named(".txt"):
-        path = PurePosixPath(member.path)
-        if path.stem.lower() in SPLIT_FILES and _folder_at(member.path, LISTS) is not None:
-            found[path.parent.name.lower()].append(member)
+        if stem_of(member.path).lower() in SPLIT_FILES and _folder_at(member.path, LISTS) is not None:
+            found[PurePosixPath(member.path).parent.name.lower()].append(member)
     order = [prefer, "main", "segmentation", "layout", "action", *sorted(found)]
     lists = next((found[name] for name in order if name in found), [])
     return sorted(lists, key=lambda member: SPLIT_FILES.index(PurePosixPath(member.path).stem.lower()))
@@ -236,11 +256,16 @@ def _lists(view: SourceView, prefer: str) -> list[Member]:
 
 def _entry(entry: str, root: str, keys: _Keys) -> list[str]:
     """Return what a line of a list can mean: a name as it stands, without spaces, flag or ending."""
+    return next((found for name in _spelt(entry) if name and (found := keys.find(name, root))), [])
+
+
+def _spelt(entry: str) -> Iterator[str]:
+    yield entry
     plain = entry.strip()
-    names = [entry, plain, plain.rpartition(" ")[0].rstrip()]
+    yield plain
+    yield plain.rpartition(" ")[0].rstrip()
     if PurePosixPath(plain).suffix.lower() in IMAGE_SUFFIXES:
-        names.append(str(PurePosixPath(plain).with_suffix("")))
-    return next((found for name in names if name and (found := keys.find(name, root))), [])
+        yield str(PurePosixPath(plain).with_suffix(""))
 
 
 def _folder_at(path: str, name: str) -> int | None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 from xml.sax.saxutils import escape, quoteattr
 
 from defusedxml.common import DefusedXmlException
@@ -25,8 +25,11 @@ MOST_BYTES = 16 * 2**20
 MOST_DEPTH = 64
 MOST_NODES = 500_000
 """Held at once: of a file that is read whole, or of one streamed element."""
+TOO_DEEP = f"its elements are nested more than {MOST_DEPTH} deep"
+TOO_MANY = f"more than {MOST_NODES:,} elements stand in one"
 MOST_SILENCE = 64 * 2**20  # bytes without an element: no label file looks like that
 CHUNK = 256 * 1024
+ROOTS = "roots of XML files"
 ROOT = re.compile(r"<([A-Za-z_][\w.-]*)[\s/>]")
 ASIDE = re.compile(r"<\?.*?\?>|<!--.*?-->", re.DOTALL)
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -49,7 +52,14 @@ class Node:
 
     def child(self, tag: str) -> Node | None:
         """Return the first child with this tag."""
-        return next((node for node in self.children if node.tag == tag), None)
+        for node in self.children:
+            if node.tag == tag:
+                return node
+        return None
+
+    def first(self) -> dict[str, Node]:
+        """Return the first child of each tag."""
+        return {node.tag: node for node in reversed(self.children)}
 
     def all(self, tag: str) -> list[Node]:
         """Return the children with this tag."""
@@ -57,55 +67,112 @@ class Node:
 
     def word(self, tag: str) -> str:
         """Return the text of the first child with this tag, without spaces around it, or ""."""
-        found = self.child(tag)
-        return found.text.strip() if found else ""
+        for node in self.children:
+            if node.tag == tag:
+                return node.text.strip()
+        return ""
 
 
 class _Expat(Protocol):
-    """What is used of ``DefusedXMLParser``, whose types say less."""
+    """What is used of the parser below ``DefusedXMLParser``, whose types say less."""
 
     CurrentLineNumber: int
+    StartElementHandler: Any
+    EndElementHandler: Any
+    CharacterDataHandler: Any
+    ordered_attributes: bool
+
+
+def _named(tag: str, attributes: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """Spell names of a namespace as ElementTree does; expat leaves out the bracket before it."""
+    named = {"{" + name if "}" in name else name: value for name, value in attributes.items()}
+    return "{" + tag if "}" in tag else tag, named
+
+
+class _Texts:
+    """The texts of the open elements, whose stack is ``stack``; one may come in a million pieces."""
+
+    def __init__(self, stack: list[Node]) -> None:
+        self._stack = stack
+        self.pieces: dict[int, list[str]] = {}
+
+    def data(self, text: str) -> None:
+        node = self._stack[-1]
+        if node.children:
+            return
+        if node.text:
+            self.pieces.setdefault(len(self._stack), []).append(text)
+        else:
+            node.text = text
+
+    def finish(self, node: Node, level: int) -> None:
+        """Put the text of an element together that is closed, and stood at this place of the stack."""
+        node.text += "".join(self.pieces.pop(level, ()))
+
+
+def _grow(expat: _Expat, top: Node) -> None:
+    """Let expat build the tree of a whole file below ``top``.
+
+    Closures, since they are called for each of the elements, of which a set has hundreds of thousands.
+    """
+    stack = [top]
+    texts = _Texts(stack)
+    pieces, held = texts.pieces, -1  # the root is not counted
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal held
+        if len(stack) > MOST_DEPTH:
+            raise ValueError(TOO_DEEP)
+        held += 1
+        if held > MOST_NODES:
+            raise ValueError(TOO_MANY)
+        if attributes or "}" in tag:
+            tag, attributes = _named(tag, attributes)
+        node = Node(tag, attributes, expat.CurrentLineNumber, "", [])
+        stack[-1].children.append(node)
+        stack.append(node)
+
+    def end(_tag: str) -> None:
+        node = stack.pop()
+        if pieces:
+            texts.finish(node, len(stack) + 1)
+
+    _listen(expat, start, end, texts.data)
 
 
 class _Builder:
-    """Builds nodes as the parser meets them; finished ones of ``wanted`` are handed out and let go."""
+    """Builds the elements of ``wanted`` as expat meets them; finished ones are handed out and let go."""
 
-    def __init__(self, wanted: frozenset[str]) -> None:
+    def __init__(self, wanted: frozenset[str], expat: _Expat) -> None:
         self.wanted = wanted
+        self.expat = expat
         self.ready: list[Node] = []
         self.stack: list[Node] = []
-        self.texts: list[list[str]] = []
-        self.root: Node | None = None
+        self.texts = _Texts(self.stack)
         self.met = 0
         self.held = 0
         self.inside = 0
-        self.expat: _Expat | None = None
+        _listen(expat, self.start, self.end, self.texts.data)
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.met += 1
-        self.inside += tag in self.wanted
         if len(self.stack) >= MOST_DEPTH:
-            raise ValueError(f"its elements are nested more than {MOST_DEPTH} deep")
-        node = Node(tag, attributes, self.expat.CurrentLineNumber if self.expat else 0)
-        if not self.stack:
-            self.root = node
-        elif self.inside or not self.wanted:
+            raise ValueError(TOO_DEEP)
+        tag, attributes = _named(tag, attributes)
+        node = Node(tag, attributes, self.expat.CurrentLineNumber, "", [])
+        self.inside += tag in self.wanted
+        if self.stack and self.inside:
             self.held += 1
+            if self.held > MOST_NODES:
+                raise ValueError(TOO_MANY)
             self.stack[-1].children.append(node)
-        if self.held > MOST_NODES:
-            raise ValueError(f"more than {MOST_NODES:,} elements stand in one")
         self.stack.append(node)
-        self.texts.append([])
 
-    def data(self, text: str) -> None:
-        if self.stack and not self.stack[-1].children:
-            self.texts[-1].append(text)
-
-    def end(self, tag: str) -> None:
+    def end(self, _tag: str) -> None:
         self.met += 1
         node = self.stack.pop()
-        node.text = "".join(self.texts.pop())
-        if tag in self.wanted:
+        self.texts.finish(node, len(self.stack) + 1)
+        if node.tag in self.wanted:
             self.inside -= 1
             self.ready.append(node)
             if self.stack:
@@ -113,8 +180,25 @@ class _Builder:
             if not self.inside:
                 self.held = 0
 
+
+def _listen(
+    expat: _Expat,
+    start: Callable[[str, dict[str, str]], None] | None,
+    end: Callable[[str], None] | None,
+    data: Callable[[str], None] | None,
+) -> None:
+    """Take elements from expat itself; the handlers that forbid are those of the parser above it."""
+    expat.ordered_attributes = False
+    expat.StartElementHandler = start
+    expat.EndElementHandler = end
+    expat.CharacterDataHandler = data
+
+
+class _Nobody:
+    """What the parser above expat asks for, and what gets nothing from it."""
+
     def close(self) -> None:
-        """Nothing is left to do; the parser asks for it."""
+        """Nothing is left to do."""
 
 
 def read_xml(view: SourceView, member: Member) -> Node:
@@ -125,11 +209,16 @@ def read_xml(view: SourceView, member: Member) -> Node:
     """
     if member.size > MOST_BYTES:
         raise LimitError(f"“{member.path}” is larger than {MOST_BYTES >> 20} MiB.")
-    builder = _Builder(frozenset())
-    for _ in _parse(member, builder, [view.content(member)]):
-        pass
-    assert builder.root is not None
-    return builder.root
+    parser, expat = _parser()
+    top = Node("", {}, 0, "", [])
+    _grow(expat, top)
+    try:
+        _feed(member, parser, view.content(member))
+        _feed(member, parser, None)
+    finally:
+        # Else parser and tree would hold each other until the next search for such rings.
+        _listen(expat, None, None, None)
+    return top.children[0]
 
 
 def stream_xml(view: SourceView, member: Member, tags: Iterable[str]) -> Iterator[Node]:
@@ -137,25 +226,26 @@ def stream_xml(view: SourceView, member: Member, tags: Iterable[str]) -> Iterato
 
     Raises as ``read_xml`` does, while being read, but for the size, which may be up to 1 GiB.
     """
-    builder = _Builder(frozenset(tags))
-    with view.open(member) as stream:
-        yield from _parse(member, builder, iter(lambda: stream.read(CHUNK), b""))
-
-
-def _parse(member: Member, builder: _Builder, chunks: Iterable[bytes]) -> Iterator[Node]:
-    parser = DefusedXMLParser(target=builder, forbid_dtd=True, forbid_entities=True, forbid_external=True)
-    builder.expat = cast(_Expat, parser.parser)
+    parser, expat = _parser()
+    builder = _Builder(frozenset(tags), expat)
     silent = 0
-    for chunk in chunks:
-        met = builder.met
-        _feed(member, parser, chunk)
-        silent = 0 if builder.met > met else silent + len(chunk)
-        if silent > MOST_SILENCE:
-            raise LimitError(f"“{member.path}” holds {MOST_SILENCE >> 20} MiB without any element.")
+    with view.open(member) as stream:
+        while chunk := stream.read(CHUNK):
+            met = builder.met
+            _feed(member, parser, chunk)
+            silent = 0 if builder.met > met else silent + len(chunk)
+            if silent > MOST_SILENCE:
+                raise LimitError(f"“{member.path}” holds {MOST_SILENCE >> 20} MiB without any element.")
+            yield from builder.ready
+            builder.ready.clear()
+        _feed(member, parser, None)
         yield from builder.ready
-        builder.ready.clear()
-    _feed(member, parser, None)
-    yield from builder.ready
+
+
+def _parser() -> tuple[DefusedXMLParser, _Expat]:
+    """Return a parser that refuses document types and entities, and the expat below it."""
+    parser = DefusedXMLParser(target=_Nobody(), forbid_dtd=True, forbid_entities=True, forbid_external=True)
+    return parser, cast(_Expat, parser.parser)
 
 
 def _feed(member: Member, parser: DefusedXMLParser, chunk: bytes | None) -> None:
@@ -177,8 +267,14 @@ def _feed(member: Member, parser: DefusedXMLParser, chunk: bytes | None) -> None
 
 
 def root_tag(view: SourceView, member: Member) -> str:
-    """Return the name of the root element as the start of the file shows it, or ""."""
-    head = view.head(member)
+    """Return the name of the root element as the start of the file shows it, or ""; looked at once."""
+    known: dict[str, str] = view.source.kept.setdefault(ROOTS, {})
+    if member.path not in known:
+        known[member.path] = _root_tag(view.head(member))
+    return known[member.path]
+
+
+def _root_tag(head: bytes) -> str:
     encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
     found = ROOT.search(ASIDE.sub("", head.decode(encoding, errors="replace")))
     return found.group(1) if found else ""
