@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,6 @@ from engine.datasets.formats.text_lists import (
     first_lines,
     first_split,
     lines,
-    rows_of_text,
     some,
 )
 from engine.datasets.formats.yolo_write import write
@@ -48,16 +48,21 @@ LARGEST_SHARE = 2.0
 """Above it a coordinate is in px: a share may pass 1 where an object reaches out of its image."""
 LARGEST_PIXEL = 100_000.0
 """Above it a number is damage; no image is as large."""
+MOST_CLASSES = Limits().classes
 DECIMAL_COMMA = re.compile(r"-?[0-9]+,[0-9]+")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line as numbers: the class, the rest, and what was put right to read it."""
+    """One line as numbers: the class, the rest (packed), and what was put right to read it."""
 
     index: int
-    values: tuple[float, ...]
+    values: array[float]
     repairs: tuple[str, ...] = ()
+
+
+Text = list[tuple[int, Line | str]]
+"""The lines of a file by their numbers: what each says, or why it says nothing."""
 
 
 def parse_line(text: str) -> Line:
@@ -80,7 +85,7 @@ def parse_line(text: str) -> Line:
         raise ValueError(f"the class {text.split()[0][:20]} is no whole number")
     if max(map(abs, values[1:])) > LARGEST_PIXEL:
         raise ValueError("a coordinate is far outside any image")
-    return Line(int(values[0]), values[1:], repairs)
+    return Line(int(values[0]), array("d", values[1:]), repairs)
 
 
 def _without_commas(text: str) -> tuple[str, tuple[str, ...]]:
@@ -138,8 +143,8 @@ class Survey:
     def take(self, where: str, line: Line) -> None:
         """Count one line."""
         self.indices[line.index] += 1
-        if len(self.indices) > Limits().classes:
-            raise LimitError(f"The labels use more than {Limits().classes:,} classes.")
+        if len(self.indices) > MOST_CLASSES:
+            raise LimitError(f"The labels use more than {MOST_CLASSES:,} classes.")
         count = len(line.values)
         self.columns[count] += 1
         if max(map(abs, line.values)) > LARGEST_SHARE:
@@ -163,10 +168,14 @@ class Survey:
 
 @dataclass(frozen=True)
 class _Set:
-    """One set: its header, which text belongs to which image, and the texts that belong to none."""
+    """One set: its header, which text belongs to which image, and the texts that belong to none.
+
+    ``read`` holds what the texts say until it has become labels.
+    """
 
     header: Header
     texts: LabelTexts
+    read: dict[str, Text]
     splits: YamlSplits
     folders: FolderSplits
     strays: tuple[Member, ...]
@@ -208,11 +217,15 @@ def recognise(view: SourceView) -> Recognition | None:
     return Recognition(reason, kinds, heads, len(view.images))
 
 
-def _look(survey: Survey, path: str, line: str) -> None:
+def _look(survey: Survey, path: str, text: str) -> Line | str:
+    """Count a line, and return what it says or why it says nothing."""
     try:
-        survey.take(path, parse_line(line))
-    except ValueError:
+        line = parse_line(text)
+    except ValueError as error:
         survey.bad += 1
+        return str(error)
+    survey.take(path, line)
+    return line
 
 
 def _kinds(survey: Survey, points: int) -> tuple[LabelKind, ...]:
@@ -224,15 +237,16 @@ def _kinds(survey: Survey, points: int) -> tuple[LabelKind, ...]:
 def read(view: SourceView, options: ReadOptions) -> Reading:
     """Read each image with the lines of its text file.
 
-    All label files are looked through first. Raises ``InputError`` when coordinates are in px, a class
-    is not in the list, or a file could belong to two images; ``QuestionError`` for a class listed twice.
+    All label files are read first, since only together they say what they hold. Raises ``InputError`` when
+    coordinates are in px, a class is not in the list, or a file could belong to two images;
+    ``QuestionError`` for a class listed twice.
     """
     texts = _pair(view)
     texts.refuse_ambiguous()
     header = find_header(view, _names_files(view, texts))
     if header.names is not None:
         ask_for_doubles(header.names.values(), header.file, options.merge_classes)
-    survey = _survey(view, texts)
+    survey, read_texts = _survey(view, texts)
     notes = list(header.notes)
     if not header.points and survey.keypoints():
         header = replace(header, points=survey.keypoints(), dims=3)
@@ -240,17 +254,18 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
     _refuse_wrong(survey, header)
     splits = yaml_splits(view, header)
     folders = FolderSplits(view.image_paths, BESIDE)
-    found = _Set(header, texts, splits, folders, _strays(view, texts, splits.lists))
+    found = _Set(header, texts, read_texts, splits, folders, _strays(view, texts, splits.lists))
     heads = header.heads(sorted(survey.indices))
     return Reading(_rows(view, found), heads, notes=(*notes, *splits.notes), ahead=view.image_paths)
 
 
-def _survey(view: SourceView, texts: LabelTexts) -> Survey:
-    survey = Survey()
+def _survey(view: SourceView, texts: LabelTexts) -> tuple[Survey, dict[str, Text]]:
+    """Read all texts of images; their numbers stay packed, which is no more than their labels will be."""
+    survey, found = Survey(), dict[str, Text]()
     for path in sorted(texts.paired):
-        for number, line in lines(view, view.by_path[path]):
-            _look(survey, f"{path}, line {number}", line)
-    return survey
+        numbered = lines(view, view.by_path[path])
+        found[path] = [(number, _look(survey, f"{path}, line {number}", line)) for number, line in numbered]
+    return survey, found
 
 
 def _refuse_wrong(survey: Survey, header: Header) -> None:
@@ -274,18 +289,32 @@ def _refuse_wrong(survey: Survey, header: Header) -> None:
 
 def _rows(view: SourceView, found: _Set) -> Iterator[Row]:
     yield from found.splits.issues
-    for member in view.images:
-        text = found.texts.of_image.get(member.path)
-        split, repairs = found.split(member.path)
-        row = ImageLabels(member.path, split=split, relative=True, repairs=repairs)
-        yield from rows_of_text(view, row, text, lambda line, number: _label(line, number, found.header))
+    for path in view.image_paths:
+        text = found.texts.of_image.get(path)
+        split, repairs = found.split(path)
+        if text is None:
+            yield ImageLabels(path, split=split, relative=True, repairs=repairs)
+            continue
+        # A text of one image alone: what is ambiguous has been refused.
+        read_lines = found.read.pop(text)
+        labels = []
+        for number, line in read_lines:
+            try:
+                labels.append(_label(line, number, found.header))
+            except ValueError as error:
+                yield skipped(text, number, str(error))
+        yield ImageLabels(
+            path, tuple(labels), split, text, negative=not read_lines, relative=True, repairs=repairs
+        )
     for stray in found.strays:
         for number, _ in lines(view, stray):
             yield skipped(stray.path, number, f"missing image “{PurePosixPath(stray.path).stem}”")
 
 
-def _label(text: str, number: int, header: Header) -> Label:
-    line = parse_line(text)
+def _label(line: Line | str, number: int, header: Header) -> Label:
+    """Make a label; raises ``ValueError`` with the reason when a line is none."""
+    if isinstance(line, str):
+        raise ValueError(line)
     box, mask, points = shape(line.values, header.points, header.dims)
     name = header.name(line.index)
     return Label(name, box, mask, points or None, line=number, repairs=line.repairs)
