@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass, field
 
 from engine.contracts.datasets import ImportIssue, Outcome
 from engine.errors import QuestionError
 
 SHOWN_ISSUES = 1_000
+TOLD_REASONS = 3
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+_DETAIL = re.compile(r"“[^”]*”|\([^()]*\)|\d[\d.,]*")
+"""What two rows with the same reason differ in: names, places, numbers."""
 
 
 @dataclass
@@ -25,11 +30,29 @@ class Tally:
     skipped: int = 0
     first: ImportIssue | None = None
     """The first of them that is skipped."""
+    kinds: dict[str, list[ImportIssue]] = field(default_factory=dict)
+    """Those that are skipped, by reason without the names and numbers in it."""
 
     @property
     def read(self) -> int:
         """All rows of this kind."""
         return self.kept + self.repaired + self.skipped
+
+    def skip(self, issue: ImportIssue) -> None:
+        """Count a row that is not used."""
+        self.skipped += 1
+        self.first = self.first or issue
+        self.kinds.setdefault(_DETAIL.sub("", issue.reason), []).append(issue)
+
+    def why(self) -> str:
+        """Say for what reasons rows are skipped: the most frequent, each by its first row."""
+        kinds = sorted(self.kinds.values(), key=len, reverse=True)
+        told = [f"{len(kind):,} as in {_row(kind[0])}" for kind in kinds[:TOLD_REASONS]]
+        if len(kinds) == 1:
+            told = [_row(kinds[0][0]) if self.skipped == 1 else f"all as in {_row(kinds[0][0])}"]
+        if rest := sum(len(kind) for kind in kinds[TOLD_REASONS:]):
+            told.append(f"{rest:,} for other reasons")
+        return "; ".join(told)
 
     @property
     def skipped_share(self) -> float:
@@ -72,11 +95,10 @@ class Account:
     def ask(self, limit: float, accepted: bool) -> None:
         """Raise ``QuestionError`` when more than ``limit`` of the rows of a kind would be skipped."""
         for tally, word in ((self.labels, "labels"), (self.images, "images")):
-            first = tally.first
-            if first is not None and tally.skipped_share > limit and not accepted:
+            if tally.skipped_share > limit and not accepted:
                 raise QuestionError(
-                    f"{tally.skipped:,} of {tally.read:,} {word} would be skipped, more than "
-                    f"{limit:.0%}. The first: {first.file}: {first.reason}.",
+                    f"{tally.skipped:,} of {tally.read:,} {word} would be skipped, more than {limit:.0%}: "
+                    f"{tally.why()}.",
                     "Mend the set, or accept the skips.",
                     flag="--accept-skips",
                 )
@@ -107,9 +129,12 @@ class Account:
             tally.kept += 1
 
     def _skipped(self, tally: Tally, issue: ImportIssue) -> None:
-        tally.skipped += 1
-        tally.first = tally.first or issue
+        tally.skip(issue)
         self.issues.append(issue)
+
+
+def _row(issue: ImportIssue) -> str:
+    return f"{issue.file}: {issue.reason}"
 
 
 def _plain(cell: str) -> str:
