@@ -47,6 +47,8 @@ class Splits:
     def folds(self, project: str, k: int, seed: int = 0, group_rule: str | None = None) -> FoldPlan:
         """Cut the images in use into ``k`` folds, stratified; nothing is written.
 
+        ``resplit`` with a rule of ``k`` folds lets one of them validate.
+
         ``group_rule`` as in ``SplitRule``; None: image by image. Raises ``InputError`` for a number of
         folds that is not possible.
         """

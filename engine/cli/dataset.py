@@ -60,22 +60,30 @@ def dataset_split(
     fractions: Annotated[str, typer.Option(help="Shares of train, val and test in %.")] = "70,20,10",
     seed: Annotated[int, typer.Option(help="Another seed draws other splits.")] = 0,
     folds: Annotated[
-        int | None, typer.Option(help="Only cut into so many folds and say which; nothing changes.")
+        int | None,
+        typer.Option(help="Cut into so many folds; without --hold-out only say which, and nothing changes."),
+    ] = None,
+    hold_out: Annotated[
+        int | None, typer.Option(help="The fold that validates, from 1; the others train, test stays.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would come of it.")] = False,
     as_json: Json = False,
 ) -> None:
     """Draw the splits of all images anew, each class at its share; one undoable step."""
     lensmith = open_workspace()
-    if folds is not None:
+    if folds is not None and hold_out is None:
         _folds(lensmith, project, folds, seed, by, as_json)
         return
+    if folds is None and hold_out is not None:
+        raise InputError("--hold-out names one of the folds.", "Say with --folds how many there are.")
     group_rule = "" if by in ("image", "group") else by
     rule = SplitRule(
         fractions=parse_fractions(fractions),
         seed=seed,
         by="image" if by == "image" else "group",
         group_rule=group_rule,
+        folds=folds,
+        held_out=1 if hold_out is None else hold_out,
     )
     preview = lensmith.splits.preview(project, rule)
     document = preview.model_dump(mode="json") | {"changed": 0}

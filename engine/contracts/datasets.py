@@ -307,6 +307,9 @@ class VersionDiff(Record):
 class SplitRule(Record):
     """How splits are drawn; ``fractions`` are the shares of train, val and test.
 
+    With ``folds`` the images outside test are cut into so many parts: ``held_out`` (from 1) becomes val,
+    the others train, and test stays as it is. ``fractions`` then only serve the images that come later.
+
     ``group_rule`` says where the group of an image comes from: "" (what the set said), "folder" (the
     folder it lies in), "folder:N" (the Nth folder of its path, from 1) or a regular expression with one
     group, which is searched in the path.
@@ -316,6 +319,8 @@ class SplitRule(Record):
     seed: int = 0
     by: Literal["image", "group"] = "image"
     group_rule: str = ""
+    folds: int | None = None
+    held_out: int = 1
 
 
 class GroupPreview(Record):
@@ -347,7 +352,7 @@ class SplitPreview(Record):
 
 
 class FoldImage(Record):
-    """An image and its fold, from 0."""
+    """An image and its fold, from 1."""
 
     id: str
     path: str

@@ -99,7 +99,7 @@ def move_to_split(
     wanted = list(editlog.known_images(session, project_id, image_ids))
     stood = editlog.set_images(session, {image_id: {"split": split} for image_id in wanted})
     changes = [Change(image_id, before=old) for image_id, old in stood.items() if old["split"] != split]
-    sentence = f"{editlog.count_images(len(changes))} moved to {split}"
+    sentence = f"{editlog.count_images(len(changes))} moved to {'validation' if split == 'val' else split}"
     return editlog.write(session, project_id, Entry("split", sentence, key, person), changes)
 
 
@@ -123,11 +123,12 @@ def folds(
 ) -> FoldPlan:
     """Cut the images in use into ``k`` folds; ``group_rule`` as in ``SplitRule``, None: image by image.
 
-    Nothing is written. Raises ``InputError`` for a number of folds that is not possible.
+    These are the folds of a ``SplitRule``, with the images of test, which take no part there. Nothing is
+    written. Raises ``InputError`` for a number of folds that is not possible.
     """
     used = [image for image in _head(session, project_id) if not image.left_out]
     keys = None if group_rule is None else _keys(used, group_rule)
-    found = splits.folds([image.bag for image in used], k, seed, keys)
+    found = _cut(used, k, seed, keys)
     names = {image.id: str(fold) for image, fold in zip(used, found, strict=True)}
     note = "" if keys is None else _group_note(keys, [image.bag for image in used], k, 1 / k)
     return FoldPlan(
@@ -187,20 +188,48 @@ def _draw(images: Sequence[HeadImage], rule: SplitRule) -> _Drawn:
     if not used:
         raise InputError("There are no images to split.", "Import some first.")
     bags = [image.bag for image in used]
-    if rule.by == "image":
-        drawn = splits.draw(bags, rule.seed, fractions)
-        return _Drawn(dict(zip([image.id for image in used], drawn.splits, strict=True)), None, drawn.note)
-    keys = _keys(used, rule.group_rule)
-    drawn = splits.draw(bags, rule.seed, fractions, groups=keys)
+    keys = None if rule.by == "image" else _keys(used, rule.group_rule)
+    if rule.folds is None:
+        drawn = splits.draw(bags, rule.seed, fractions, groups=keys)
+    else:
+        drawn = _hold_out(used, rule.folds, rule, keys)
     found = dict(zip([image.id for image in used], drawn.splits, strict=True))
+    if keys is None:
+        return _Drawn(found, None, drawn.note)
     of_group = dict(zip(keys, drawn.splits, strict=True))
     aside = [image for image in images if image.left_out]
     for image, key in zip(aside, _keys(aside, rule.group_rule, expected=False), strict=True):
         if key is not None and key in of_group:
             found[image.id] = of_group[key]
-    parts = sum(share > 0 for share in fractions)
-    note = _group_note(keys, bags, parts, max(fractions))
-    return _Drawn(found, groups.preview(keys), note)
+    parts = rule.folds or sum(share > 0 for share in fractions)
+    note = _group_note(keys, bags, parts, 1 / rule.folds if rule.folds else max(fractions))
+    return _Drawn(found, groups.preview(keys), " ".join(filter(None, (drawn.note, note))))
+
+
+def _cut(images: Sequence[HeadImage], k: int, seed: int, keys: Sequence[str | None] | None) -> list[int]:
+    """Return the fold of each image, from 1; the images outside test are even by themselves."""
+    aside = [image.split == "test" for image in images]
+    return [fold + 1 for fold in splits.folds([image.bag for image in images], k, seed, keys, aside)]
+
+
+def _hold_out(
+    images: Sequence[HeadImage], k: int, rule: SplitRule, keys: Sequence[str | None] | None
+) -> splits.Drawn:
+    """Let one fold validate and the others train; what is in test stays there."""
+    found = _cut(images, k, rule.seed, keys)
+    if not 1 <= rule.held_out <= k:
+        raise InputError(f"There is no fold {rule.held_out} of {k}.", f"Hold out one of 1 to {k}.")
+    drawn: list[Split] = [
+        "test" if image.split == "test" else "val" if fold == rule.held_out else "train"
+        for image, fold in zip(images, found, strict=True)
+    ]
+    of_group = list(zip(keys or (), drawn, strict=False))
+    both = {key for key, split in of_group if split == "test"} & {
+        key for key, split in of_group if split != "test"
+    }
+    both.discard(None)
+    told = "1 group has" if len(both) == 1 else f"{len(both):,} groups have"
+    return splits.Drawn(drawn, f"{told} images in test and outside it." if both else "")
 
 
 def _fractions(rule: SplitRule) -> tuple[float, float, float]:
@@ -269,4 +298,6 @@ def _spread(
 
 def _told(rule: SplitRule) -> str:
     shares = " / ".join(f"{100 * share:g}" for share in rule.fractions)
+    if rule.folds is not None:
+        shares = f"fold {rule.held_out} of {rule.folds} validates"
     return f" ({shares}, by {rule.by}, seed {rule.seed})"

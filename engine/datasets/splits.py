@@ -138,7 +138,11 @@ def _by_group(groups: Sequence[str | None], known: Sequence[Split | None]) -> tu
 
 
 def folds(
-    labels: Sequence[str | Bag], k: int, seed: int, groups: Sequence[str | None] | None = None
+    labels: Sequence[str | Bag],
+    k: int,
+    seed: int,
+    groups: Sequence[str | None] | None = None,
+    aside: Sequence[bool] | None = None,
 ) -> list[int]:
     """Cut a dataset into ``k`` parts of equal size, stratified; returns the fold of each image, from 0.
 
@@ -147,6 +151,8 @@ def folds(
         k: number of folds, 2 to 20.
         seed: the same labels, k, seed and groups give the same folds.
         groups: images of the same group are in the same fold; None: the image is by itself.
+        aside: images that are dealt out last, such as those of test: what is left of each fold without
+            them is even too. A group is aside when all its images are.
 
     Raises:
         InputError: ``k`` is out of range, or there are fewer images or groups than folds.
@@ -154,11 +160,16 @@ def folds(
     if not 2 <= k <= MOST_FOLDS:
         raise InputError(f"There can be 2 to {MOST_FOLDS} folds, not {k}.")
     units = units_of([_bag(label) for label in labels], groups)
-    if len(units) < k:
-        what = "images" if groups is None else "groups"
-        raise InputError(f"{k} folds need at least {k} {what}; there are {len(units)}.", "Use fewer folds.")
+    late = [aside is not None and all(aside[position] for position in unit.members) for unit in units]
+    first = [unit for unit, waits in zip(units, late, strict=True) if not waits]
+    if len(first) < k:
+        what = ("images" if groups is None else "groups") + (" outside test" if any(late) else "")
+        raise InputError(f"{k} folds need at least {k} {what}; there are {len(first)}.", "Use fewer folds.")
+    shares = [1 / k] * k
+    dealt = iter(place(first, shares, seed))
+    fixed = [None if waits else next(dealt) for waits in late]
     found = [0] * len(labels)
-    for unit, fold in zip(units, place(units, [1 / k] * k, seed), strict=True):
+    for unit, fold in zip(units, place(units, shares, seed, fixed), strict=True):
         for position in unit.members:
             found[position] = fold
     return found

@@ -74,6 +74,21 @@ def test_folds_change_nothing(lensmith: Lensmith) -> None:
     assert lensmith.splits.move("p", ["i00"], "val").changed == 1
 
 
+def test_a_fold_is_held_out(lensmith: Lensmith) -> None:
+    lensmith.splits.move("p", ["i00", "i05"], "test")
+    plan = answered("split", "-p", "P", "--folds", "3", "--seed", "2")
+    held = {row["id"] for row in plan["images"] if row["fold"] == 3} - {"i00", "i05"}
+    dry = answered("split", "-p", "P", "--folds", "3", "--seed", "2", "--hold-out", "3", "--dry-run")
+    assert (dry["changed"], dry["splits"]) == (0, {"train": 12, "val": 6, "test": 2})
+    assert "6 images moved" in told("split", "-p", "P", "--folds", "3", "--seed", "2", "--hold-out", "3")
+    items = lensmith.datasets.images("p", limit=50).items
+    assert {item.id for item in items if item.split == "val"} == held
+    with pytest.raises(InputError, match="names one of the folds"):
+        told("split", "-p", "P", "--hold-out", "3")
+    with pytest.raises(InputError, match="no fold 0 of 3"):
+        told("split", "-p", "P", "--folds", "3", "--hold-out", "0")
+
+
 def test_versions_are_made_compared_and_restored(lensmith: Lensmith) -> None:
     assert answered("versions", "-p", "P", "--freeze")[0]["reason"] == "manual"
     lensmith.datasets.leave_out("p", ["i00"])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.orm import Session
 
 from engine.contracts.base import utc_now
 from engine.contracts.datasets import SplitRule
@@ -171,10 +172,53 @@ def test_folds(db: Database) -> None:
             resplit.folds(session, "p", 1)
     assert len(plain.images) == 39 and sorted(Counter(row.fold for row in plain.images).values()) == [13] * 3
     dogs = plain.classes[1].images
-    assert set(dogs) == {"0", "1", "2"} and sorted(dogs.values()) == [5, 5, 6]
+    assert set(dogs) == {"1", "2", "3"} and sorted(dogs.values()) == [5, 5, 6]
     assert len({(row.path[:3], row.fold) for row in grouped.images}) == 10
     assert [row.path for row in plain.images] == sorted(row.path for row in plain.images)
     assert set(splits_now(db).values()) == {"train"}
+
+
+def test_one_fold_validates_and_test_stays(db: Database) -> None:
+    tested = {"i00", "i01", "i20", "i21"}
+    with db.write() as session:
+        resplit.move_to_split(session, "p", sorted(tested), "test")
+        before = splits_of(session)
+        plan = {row.id: row.fold for row in resplit.folds(session, "p", 4, 3).images}
+        validated: list[str] = []
+        for fold in (1, 2, 3, 4):
+            rule = SplitRule(folds=4, held_out=fold, seed=3)
+            told = resplit.preview(session, "p", rule)
+            receipt = resplit.resplit(session, "p", rule)
+            now = splits_of(session)
+            assert {image for image, split in now.items() if split == "test"} == tested
+            held = [image for image, split in now.items() if split == "val"]
+            assert held == [image for image, part in plan.items() if part == fold and image not in tested]
+            assert told.splits == {"train": 27, "val": 9, "test": 4}
+            assert [row.images["val"] for row in told.classes] == [4, 4]
+            assert f"(fold {fold} of 4 validates, by image, seed 3)" in receipt.message
+            assert resplit.current_rule(session, "p") == rule
+            validated += held
+        assert sorted(validated) == sorted(set(plan) - tested)
+        for _ in range(4):
+            edits.undo(session, "p")
+        assert splits_of(session) == before
+        assert resplit.current_rule(session, "p") is None
+
+
+def test_folds_by_group_say_which_groups_test_parts(db: Database) -> None:
+    with db.write() as session:
+        resplit.move_to_split(session, "p", ["i00"], "test")
+        edits.leave_out(session, "p", ["i01"])
+        told = resplit.preview(session, "p", SplitRule(by="group", group_rule="folder:1", folds=5))
+        assert "1 group has images in test and outside it." in told.note
+        assert told.groups is not None and told.groups.groups == 10
+        resplit.resplit(session, "p", SplitRule(by="group", group_rule="folder:1", folds=5, held_out=2))
+        rows = session.query(ImageRow).filter(ImageRow.id != "i00")
+        assert len({(row.path[:3], row.split) for row in rows}) == 10, "also the one that is left out"
+
+
+def splits_of(session: Session) -> dict[str, str]:
+    return {row.id: str(row.split) for row in session.query(ImageRow).order_by(ImageRow.path)}
 
 
 def test_rules_that_say_nothing_possible(db: Database) -> None:
@@ -184,6 +228,9 @@ def test_rules_that_say_nothing_possible(db: Database) -> None:
         (SplitRule(fractions=(0.0, 0.5, 0.5)), "train on"),
         (SplitRule(fractions=(float("nan"), 0.5, 0.5)), "100 %"),
         (SplitRule(seed=-1), "seed"),
+        (SplitRule(folds=5, held_out=6), "no fold 6 of 5"),
+        (SplitRule(folds=5, held_out=0), "no fold 0 of 5"),
+        (SplitRule(folds=0), "2 to 20 folds"),
         (SplitRule(by="group", group_rule="(a+)+"), "cannot be used"),
         (SplitRule(by="group", group_rule="^(x)"), "finds no group"),
     ]

@@ -190,6 +190,16 @@ def test_folds_by_group_are_as_even_as_those_of_scikit_learn(seed: int) -> None:
     assert spread(labels, folds(labels, k, seed, keys), k) <= spread(labels, theirs, k) + 1
 
 
+def test_images_that_are_aside_change_no_fold_of_the_others() -> None:
+    generator = random.Random(5)
+    labels = generator.choices("abcd", [8, 4, 2, 1], k=200)
+    aside = [generator.random() < 0.2 for _ in labels]
+    found = folds(labels, 4, 5, aside=aside)
+    rest = [label for label, waits in zip(labels, aside, strict=True) if not waits]
+    assert [fold for fold, waits in zip(found, aside, strict=True) if not waits] == folds(rest, 4, 5)
+    assert spread(labels, found, 4) <= 1, "and with the others all folds are even too"
+
+
 def test_folds_say_what_they_cannot() -> None:
     for k in (1, 21):
         with pytest.raises(InputError, match="2 to 20 folds"):
@@ -198,6 +208,8 @@ def test_folds_say_what_they_cannot() -> None:
         folds(["a"] * 4, 5, 0)
     with pytest.raises(InputError, match="at least 3 groups; there are 2"):
         folds(["a"] * 9, 3, 0, ["x"] * 5 + ["y"] * 4)
+    with pytest.raises(InputError, match="at least 3 images outside test; there are 2"):
+        folds(["a"] * 9, 3, 0, aside=[True] * 7 + [False] * 2)
     assert sorted(Counter(folds([None] * 20, 20, 0)).values()) == [1] * 20
 
 
