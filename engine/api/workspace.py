@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
+from engine.api.asked import AskedDatabase
 from engine.api.dataset_exports import DatasetExports
 from engine.api.datasets import Datasets
 from engine.api.jobs import Jobs
@@ -28,7 +29,7 @@ class Lensmith:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.database = Database(settings)
+        self.database: Database = AskedDatabase(settings)
         self.jobs = Jobs(self.database)
         self.projects = Projects(self.database, self.jobs)
         self.datasets = Datasets(self.database, self.jobs)

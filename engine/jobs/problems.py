@@ -28,12 +28,6 @@ def no_room(error: BaseException) -> bool:
     return False
 
 
-def held(error: OperationalError) -> bool:
-    """Say whether the reason is that another process held the database for longer than we waited."""
-    # The lowest byte: the others tell apart the ways to be busy.
-    return isinstance(error.orig, sqlite3.Error) and error.orig.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-
-
 def problem_of(error: Exception, kind: JobKind) -> Problem:
     """Say for a person what an error of a job means and what to do about it."""
     if isinstance(error, LensmithError):

@@ -28,12 +28,12 @@ from engine.jobs.kinds import kind_named
 from engine.jobs.launch import Child, start_child
 from engine.jobs.overdue import Key, Overdue
 from engine.jobs.presence import code_version, ensure_worker, presence_path, worker_alive, write_presence
-from engine.jobs.problems import NO_ROOM, held, no_room
+from engine.jobs.problems import NO_ROOM, no_room
 from engine.jobs.processes import exit_sentence, signal_group
 from engine.jobs.states import Lease
 from engine.models.catalog import catalog_path, machine_path
 from engine.settings import Settings
-from engine.storage.database import Database, new_id
+from engine.storage.database import Database, held, new_id
 from engine.storage.processes import is_alive
 from engine.storage.tables import AttemptRow, JobRow
 

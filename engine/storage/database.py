@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock
 from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from engine.settings import Settings
@@ -136,6 +137,12 @@ def _bring_up_to_date(engine: Engine, settings: Settings, sqlite_path: Path | No
 def newest_revision() -> str:
     """Return the revision that the code needs: the newest of ``migrations/versions``, by the files' names."""
     return max(path.name[:REVISION_DIGITS] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def held(error: OperationalError) -> bool:
+    """Say whether the reason is that another process held the database for longer than we waited."""
+    # The lowest byte: the others tell apart the ways to be busy.
+    return isinstance(error.orig, sqlite3.Error) and error.orig.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def copy_sqlite(path: Path, target: Path) -> None:
