@@ -170,9 +170,11 @@ def _head_images(session: Session, in_use: ColumnElement[bool]) -> Iterator[_Hea
         .where(in_use, AnnotationRow.on_head)
         .order_by(ImageRow.path, AnnotationRow.id)
     )
-    grouped = groupby(session.execute(labels).yield_per(PORTION), key=itemgetter(0))
+    # From the connection, since a session does more for each row, and a set may have a million.
+    connection = session.connection()
+    grouped = groupby(connection.execute(labels).yield_per(PORTION), key=itemgetter(0))
     ahead = next(grouped, None)
-    for row in session.execute(images).yield_per(PORTION):
+    for row in connection.execute(images).yield_per(PORTION):
         own: list[_HeadLabel] = []
         if ahead is not None and ahead[0] == row.id:
             own = [(key, class_id or "", stored_text(text)) for _, key, class_id, text in ahead[1]]

@@ -27,6 +27,7 @@ class Incoming:
 
     ``merged`` are labels that went into another one of ``labels``: used, but not kept by themselves.
     ``geometry`` is that of each label as it is stored; made here, since the database is locked later.
+    ``names`` are the class names, one for each label that has one.
     """
 
     row: ImageLabels
@@ -34,20 +35,17 @@ class Incoming:
     labels: tuple[Label, ...]
     merged: tuple[Label, ...] = ()
     geometry: tuple[str | None, ...] = field(init=False, repr=False, compare=False)
+    names: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Write the geometry of all labels as text."""
         object.__setattr__(self, "geometry", tuple(map(geometry_text, self.labels)))
+        object.__setattr__(self, "names", tuple([label.name for label in self.labels if label.name]))
 
     @property
     def negative(self) -> bool:
         """Whether the set says that nothing is on it."""
         return self.row.negative and not self.labels
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Its class names, one for each label."""
-        return tuple(label.name for label in self.labels if label.name)
 
 
 @dataclass(frozen=True)
