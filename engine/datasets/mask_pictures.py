@@ -153,45 +153,46 @@ def _counts(
     ``starts`` and ``ends`` (px) are the runs inside, region after region; ``first`` the position of each
     region's first run.
     """
-    after = np.concatenate([first[1:], [starts.size]])  # behind each region's last run
+    # A row for each run: what is outside before it, and its length. One more row ends each region: what is
+    # left outside, and the end of a line. It stops at 0, from which the next region counts.
     region = np.arange(first.size)
-    # Outside, inside, outside, inside, ..., and what is left outside at the end: 0 in the region that has
-    # the last pixel, where it is not written.
-    begin, last = 2 * first + region, 2 * after + region
-    inside = 2 * np.arange(starts.size) + np.repeat(region, after - first) + 1
-    numbers = np.empty(2 * starts.size + first.size, np.int64)
-    numbers[inside] = ends - starts
-    numbers[inside[1:] - 1] = starts[1:] - ends[:-1]
-    numbers[begin] = starts[first]
-    numbers[last] = left = size - ends[after - 1]
-    # From the fourth on, each is written as the difference to the one before the last.
+    behind = np.concatenate([first[1:], [starts.size]])
+    row = np.arange(starts.size) + np.repeat(region, behind - first)
+    head, tail = first + region, behind + region
+    outside = np.full(starts.size + first.size, size)
+    stops = np.zeros(outside.size, np.int64)
+    outside[row], stops[row] = starts, ends
+    numbers = np.empty((outside.size, 2), np.int64)
+    np.subtract(stops, outside, out=numbers[:, 1])
+    outside[1:] -= stops[:-1]
+    numbers[:, 0] = outside
+    # From a region's fourth number on, each is written as the difference to the one before the last.
     written = numbers.copy()
-    written[2:] -= numbers[:-2]
-    for place in (begin, begin + 1, begin + 2):
-        written[place] = numbers[place]
-    return _spell(written, begin, np.where(left > 0, last + 1, last))
+    written[1:] -= numbers[:-1]
+    written[head] = numbers[head]
+    written[head + 1, 0] = outside[head + 1]
+    written[tail, 1] = 0
+    letters = _letters(written)
+    letters[tail, 1, 0] = ord("\n")
+    letters[tail, 1, 1:] = 0
+    letters[tail[outside[tail] == 0], 0] = 0  # the last pixel's region: nothing is left, and not written
+    text = letters.tobytes().translate(None, b"\0").decode("ascii")
+    return tuple(text.split("\n")[:-1])
 
 
-def _spell(numbers: NDArray[np.int64], begin: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[str, ...]:
-    """Write signed numbers in groups of five bits, the lowest first.
-
-    Returns one string for the numbers from each ``begin`` to before its ``end``.
-    """
+def _letters(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Write signed numbers in groups of five bits, the lowest first: one more axis, 0 behind the last."""
     size = numbers ^ (numbers >> 63)  # without the sign, which the highest bit of the last group tells
-    groups = np.ones(len(numbers), np.int64)
     most = int(size.max()).bit_length() // GROUP + 1
-    for more in range(1, most):
-        groups += size >= 1 << (GROUP * more - 1)
-    places = np.concatenate([[0], np.cumsum(groups)])
-    letters = np.empty(int(places[-1]), np.uint8)
-    place, rest = places[:-1], numbers
-    for group in range(1, most + 1):
-        more_to_come = groups > group
-        letters[place] = (rest & 31) + np.where(more_to_come, 80, 48)
-        place, rest, groups = place[more_to_come] + 1, rest[more_to_come] >> GROUP, groups[more_to_come]
-    text = letters.tobytes().decode("ascii")
-    cuts = zip(places[begin].tolist(), places[end].tolist(), strict=True)
-    return tuple(text[start:stop] for start, stop in cuts)
+    letters = np.empty((*numbers.shape, most), np.uint8)
+    letter = (numbers.astype(np.uint8) & 31) + np.uint8(48)
+    for group in range(1, most):
+        more = (size >= 1 << (GROUP * group - 1)).view(np.uint8)
+        letters[..., group - 1] = letter + (more << 5)
+        letter = ((numbers >> (GROUP * group)).astype(np.uint8) & 31) + np.uint8(48)
+        letter *= more
+    letters[..., most - 1] = letter
+    return letters
 
 
 def _values(image: Image.Image) -> tuple[NDArray[Any], bool]:
