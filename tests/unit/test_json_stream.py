@@ -76,3 +76,53 @@ def test_what_nests_too_deep_is_refused(tmp_path: Path, levels: int, fine: bool)
 def test_brackets_in_texts_are_no_depth(tmp_path: Path) -> None:
     text = "[{" * 1_000 + '\\"' * 3 + "\\\\"
     assert read(tmp_path, f'{{"annotations": [{{"a": "{text}"}}, 7]}}')[1] == 7
+
+
+WHOLES = st.dictionaries(
+    st.sampled_from(["images", "annotations", 'a\\"annotations', "info"]),
+    st.one_of(
+        VALUES,
+        st.lists(VALUES, max_size=5),
+        st.fixed_dictionaries({"annotations": st.lists(VALUES, max_size=3)}),
+        st.just('"annotations": [{'),
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(WHOLES, st.integers(3, 90), st.booleans(), st.sampled_from([None, 0, 3]))
+def test_one_list_is_left_out_and_nothing_else(
+    whole: dict[str, Any], step: int, plain: bool, indent: int | None
+) -> None:
+    content = json.dumps(whole, ensure_ascii=plain, indent=indent).encode()
+    stream = json_stream._Without(Dripping(content, step), "a.json", "annotations")
+    found = b""
+    while piece := stream.read(step):
+        found += piece
+    if isinstance(whole.get("annotations"), list):
+        whole = whole | {"annotations": []}
+    assert json.loads(found) == whole
+    assert stream.read(step) == b"" and stream._depth == 0
+
+
+def test_a_list_is_left_out_of_large_files_too(tmp_path: Path) -> None:
+    entries = [{"id": at, "text": "]}\\" * (at % 7), "more": {"annotations": [[at]]}} for at in range(20_000)]
+    for whole in (
+        {"images": [1, 2], "annotations": entries, "categories": [3]},
+        {"annotations": entries, "categories": [3], "images": [1, 2]},
+    ):
+        (tmp_path / "a.json").write_text(json.dumps(whole), "utf-8")
+        view = SourceView(open_source((("set", tmp_path),), Limits()))
+        member = view.by_path["a.json"]
+        assert list(elements(view, member, "images.item", without="annotations")) == [1, 2]
+        assert list(elements(view, member, "categories.item", without="annotations")) == [3]
+        assert list(elements(view, member, "annotations.item", without="annotations")) == []
+        assert list(elements(view, member, "annotations.item")) == entries
+
+
+@pytest.mark.parametrize("levels", [DEEPEST + 1, 100_000])
+def test_what_is_left_out_may_not_nest_too_deep_either(tmp_path: Path, levels: int) -> None:
+    (tmp_path / "a.json").write_text(f'{{"annotations": [{"[" * levels}', "utf-8")
+    view = SourceView(open_source((("set", tmp_path),), Limits()))
+    with pytest.raises(InputError, match="64 deep"):
+        list(elements(view, view.by_path["a.json"], "images.item", without="annotations"))

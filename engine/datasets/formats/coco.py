@@ -1,14 +1,15 @@
 """COCO JSON: boxes, outlines, run lengths and keypoints (cocodataset.org, "Data format").
 
-A file is read three times, streamed: categories, images, annotations. What is kept of an annotation is
-packed at once, so that a file of hundreds of megabytes stays within memory. A picture that no file names
-is not labelled, unless it looks like a mask; one that is named and has no annotation has nothing on it.
+A file is streamed: images, then categories, each past the annotations, then these. What is kept of an
+annotation is packed at once, so that a file of hundreds of megabytes stays within memory. A picture that
+no file names is not labelled, unless it looks like a mask; one that is named and has no annotation has
+nothing on it.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -175,6 +176,8 @@ def _files(view: SourceView) -> list[File]:
 def _file(view: SourceView, member: Member) -> File | None:
     images = _images(view, member)
     if not images:
+        # Damage is told of even so, wherever it stands.
+        deque(elements(view, member, "images.item"), maxlen=0)
         return None
     categories = _categories(view, member)
     one = File(member.path, split_in(member.path), categories, images)
@@ -229,14 +232,15 @@ def _take(one: File, entry: dict[str, Any], image_id: int | str, category: Categ
             again = f"annotation id {number} stands twice; it got a number of its own"
             label = replace(label, repairs=(*label.repairs, again))
         ids.add(number)
-    one.found.update(kinds)
+    for kind in kinds:
+        one.found[kind] += 1
     one.labels.setdefault(image_id, []).append(label)
 
 
 def _images(view: SourceView, member: Member) -> dict[int | str, Image]:
     images: dict[int | str, Image] = {}
     nameless = 0
-    for entry in elements(view, member, "images.item"):
+    for entry in elements(view, member, "images.item", without="annotations"):
         if not isinstance(entry, dict) or not isinstance(entry.get("file_name"), str):
             nameless += 1
             continue
@@ -262,7 +266,7 @@ def _images(view: SourceView, member: Member) -> dict[int | str, Image]:
 
 def _categories(view: SourceView, member: Member) -> dict[int | str, Category]:
     found: dict[int | str, Category] = {}
-    for entry in elements(view, member, "categories.item"):
+    for entry in elements(view, member, "categories.item", without="annotations"):
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str | int):
             raise InputError(f"“{member.path}” lists a category without a name.", "Give each one a name.")
         number, category = _id(entry.get("id")), Category.of(entry, clean_class(str(entry["name"])))

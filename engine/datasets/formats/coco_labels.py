@@ -11,6 +11,8 @@ from engine.datasets import masks
 from engine.datasets.labels import Box, ClassHead, Label, Mask, Point, Polygons, Rle
 from engine.datasets.preprocessing import MAX_PIXELS
 
+NUMBERS = frozenset({int, float})
+SHAPES = ("bbox", "segmentation", "keypoints")
 VOID = ""
 """Name of the class of regions that do not count; as a category: "void" with the supercategory "void"."""
 
@@ -55,8 +57,7 @@ def label_of(entry: dict[str, Any], category: Category) -> tuple[Label, set[str]
     box = _box(entry.get("bbox"), repairs)
     mask = _mask(entry.get("segmentation"), repairs)
     points = _points(entry.get("keypoints"), category, repairs)
-    given = [entry.get(key) for key in ("bbox", "segmentation", "keypoints")]
-    if not (box or mask or points) and any(value not in (None, [], {}) for value in given):
+    if not (box or mask or points) and any(entry.get(key) not in (None, [], {}) for key in SHAPES):
         raise ValueError(repairs[-1] if repairs else "nothing of it can be read")
     attributes = entry.get("attributes")
     label = Label(
@@ -104,11 +105,10 @@ def _mask(value: Any, repairs: list[str]) -> Mask | None:
     rings = value if isinstance(value, list) else []
     if rings and not isinstance(rings[0], list):
         rings = [rings]  # one outline, not in a list of its own
-    packed = [_numbers(ring) for ring in rings]
-    if not packed or any(ring is None for ring in packed):
+    if not rings or not all(map(_are_numbers, rings)):
         repairs.append("its outline is not a list of numbers")
         return None
-    return Polygons.of(ring for ring in packed if ring is not None)
+    return Polygons.of(rings)
 
 
 def _runs(value: dict[str, Any]) -> Rle:
@@ -139,9 +139,12 @@ def _points(value: Any, category: Category, repairs: list[str]) -> tuple[Point, 
 
 
 def _numbers(value: Any) -> list[float] | None:
-    if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
-        return None
-    return [float(number) for number in value]
+    return list(map(float, value)) if _are_numbers(value) else None
+
+
+def _are_numbers(value: Any) -> bool:
+    """Whether it is a list of numbers; true and false are none."""
+    return isinstance(value, list) and NUMBERS.issuperset(map(type, value))
 
 
 def _yes(value: Any) -> bool:
