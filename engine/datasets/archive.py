@@ -20,7 +20,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from engine.datasets.paths import PATH_LENGTH, clean_path, shown, suffix_of
+from engine.datasets.paths import LITTER, PATH_LENGTH, clean_path, shown, suffix_of
 from engine.datasets.tar_files import Window, inflate, is_tar, list_tar, packing
 from engine.datasets.zip_files import list_zip, open_entry
 from engine.errors import ArchiveError, InputError, LimitError
@@ -37,9 +37,6 @@ TIFFS = (".tif", ".tiff")
 PACKED_IDX = "-ubyte.gz"  # MNIST's files, packed one by one, as they are published
 OTHER_PICTURES = frozenset(
     {".avif", ".svg", ".svgz", ".psd", ".jp2", ".ico", ".eps"} | {".dng", ".cr2", ".nef", ".arw"}
-)
-LITTER = frozenset(
-    {".ds_store", "thumbs.db", "desktop.ini", "__macosx", ".git", "@eadir", ".ipynb_checkpoints"}
 )
 MEMBER_BYTES = 256 * 2**20
 """No single picture is larger; what is held in memory at once stays bounded."""

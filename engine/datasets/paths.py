@@ -11,6 +11,10 @@ UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 SURROGATE = re.compile("[\ud800-\udfff]")
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 """Unicode's category Cc, which no later version of it can change."""
+LITTER = frozenset(
+    {".ds_store", "thumbs.db", "desktop.ini", "__macosx", ".git", "@eadir", ".ipynb_checkpoints"}
+)
+"""Names that operating systems and editors leave behind, in lower case."""
 DRIVE = re.compile("[A-Za-z]:")
 RAW_BYTE = range(0xDC80, 0xDD00)
 """How Python spells the bytes of a file name that are not UTF-8 (PEP 383)."""

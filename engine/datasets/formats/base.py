@@ -276,11 +276,6 @@ class ImageIndex:
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._paths = dict.fromkeys(paths)
-        self._backwards = sorted(map(_backwards, self._paths))
-        self._depth = max((path.count("/") + 1 for path in self._paths), default=0)
-        self._by_stem: dict[str, list[str]] = defaultdict(list)
-        for path in self._paths:
-            self._by_stem[posixpath.splitext(posixpath.basename(path))[0]].append(path)
 
     def __call__(self, name: str) -> str:
         """Return the one path that ``name`` means; raises ``LookupError`` with the reason.
@@ -316,6 +311,23 @@ class ImageIndex:
     def in_folder(self, folder: str, stem: str) -> Sequence[str]:
         """Return the images of one folder whose file name without its ending is ``stem``."""
         return self._by_place.get((folder, unicodedata.normalize("NFC", stem)), ())
+
+    # Each is made when a format asks for it first: most sets need one of them, or none.
+
+    @cached_property
+    def _backwards(self) -> list[str]:
+        return sorted(map(_backwards, self._paths))
+
+    @cached_property
+    def _depth(self) -> int:
+        return max((path.count("/") + 1 for path in self._paths), default=0)
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for path in self._paths:
+            found[posixpath.splitext(posixpath.basename(path))[0]].append(path)
+        return found
 
     @cached_property
     def _by_place(self) -> dict[tuple[str, str], list[str]]:

@@ -142,9 +142,10 @@ def _unlisted(view: SourceView, listed: Collection[str]) -> Iterator[str]:
 
 def _find(view: SourceView, one: File, name: str) -> str:
     """Find a picture: beside the file, by its name in the source, or in the folder of the file's split."""
-    beside = str(PurePosixPath(one.path).parent / name.replace("\\", "/").lstrip("/"))
-    if beside in view.by_path and view.by_path[beside].is_image:
-        return beside
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    beside = view.by_path.get("/".join([*one.path.split("/")[:-1], *parts]))
+    if beside is not None and beside.is_image:
+        return beside.path
     try:
         return view.resolve(name)
     except LookupError:

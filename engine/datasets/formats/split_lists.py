@@ -99,7 +99,8 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
     entries, again = _by_image(found, classes)
     note = f"{again:,} lines of further lists say the same again and were not counted."
     notes = (*classes.notes, note) if again else classes.notes
-    return Reading(_rows(view, found, classes, entries), classes.heads, notes=notes)
+    rows = _rows(view, found, classes, entries)
+    return Reading(rows, classes.heads, notes=notes, ahead=view.image_paths)
 
 
 def write(out: ExportSet, folder: Path) -> None:
@@ -266,7 +267,7 @@ def _rows(
     view: SourceView, found: _Lists, classes: Classes, by_image: dict[str, list[Entry]]
 ) -> Iterator[Row]:
     yield from found.issues
-    folders = FolderSplits([member.path for member in view.images], frozenset({"images"}))
+    folders = FolderSplits(view.image_paths, frozenset({"images"}))
     listed = any(entry.split for entries in by_image.values() for entry in entries)
     for member in view.images:
         entries = by_image.get(member.path, [])

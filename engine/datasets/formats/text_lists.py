@@ -156,6 +156,7 @@ class LabelTexts:
     ) -> None:
         self._folders = folders
         self._texts = {path.casefold(): path for path in texts}
+        self._with_texts = {text[: text.rfind("/") + 1] for text in self._texts}
         self._homes: dict[str, tuple[str, ...]] = {}
         self.of_image: dict[str, str] = {}
         sharing: dict[str, list[str]] = defaultdict(list)
@@ -168,14 +169,13 @@ class LabelTexts:
         self.paired = frozenset(sharing)
 
     def _find(self, image: str) -> str | None:
-        if not self._texts:
-            return None
         folder = image[: image.rfind("/") + 1].casefold()
         if folder not in self._homes:
-            self._homes[folder] = tuple(self._homes_of(folder))
-        name = f"{stem_of(image)}.txt".casefold()
-        found = (self._texts.get(home + name) for home in self._homes[folder])
-        return next((text for text in found if text), None)
+            self._homes[folder] = tuple(home for home in self._homes_of(folder) if home in self._with_texts)
+        for home in self._homes[folder]:
+            if text := self._texts.get(f"{home}{stem_of(image).casefold()}.txt"):
+                return text
+        return None
 
     def _homes_of(self, folder: str) -> Iterator[str]:
         """Yield the folders in which the texts of a folder of images may lie, each with its slash."""
