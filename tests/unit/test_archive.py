@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.datasets.archive import Source, open_source, read_member
+from engine.datasets.archive import Member, Source, open_source, read_member
 from engine.datasets.paths import clean_path, shown
 from engine.errors import ArchiveError, InputError, LimitError
 from engine.settings import Limits
@@ -236,3 +236,20 @@ def test_a_clean_path_stays_inside(name: str) -> None:
         return
     inside = Path("/anywhere/x") / path
     assert Path(os.path.normpath(inside)).is_relative_to("/anywhere/x") and path == clean_path(path)
+
+
+def test_what_was_made_of_a_list_does_not_outlive_it(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    source = open_source((("set", tmp_path),), Limits())
+    source.kept["index"] = 1
+    more = replace(source, members=(*source.members, Member("b.jpg", 1, "")))
+    assert more.kept == {} and more.image_paths == ("a.jpg", "b.jpg")
+    assert source.kept == {"index": 1} and source.image_paths == ("a.jpg",)
+
+
+def test_a_file_that_has_more_or_less_than_was_listed_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"12345")
+    member = open_source((("set", tmp_path),), Limits()).members[0]
+    for content in (b"", b"1", b"12345", b"123456", b"1" * 100_000):
+        (tmp_path / "a.jpg").write_bytes(content)
+        assert read_member(member) == content
