@@ -1,18 +1,21 @@
 """What differs between two frozen versions, found by walking both manifests side by side.
 
 Both run by path, so that what is equal meets and is passed over unread. Of an image without a twin so far
-(it is new, was left out, or has another path now) a digest waits; neither manifest is ever held.
+(it is new, was left out, or has another path now) the place of its line waits; neither manifest is ever held.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
+
+from pydantic_core import from_json
 
 
 @dataclass
@@ -71,7 +74,7 @@ def differences(before: Path, after: Path, *, count: bool = False) -> Difference
     with before.open("rb") as first, after.open("rb") as second:
         old, new = _Side(first), _Side(second)
         found = Differences(old.classes, new.classes, counts_before=old.counts, counts_after=new.counts)
-        pairs: list[tuple[_Seen, _Seen]] = []
+        pairs: list[_Pair] = []
         while old.line or new.line:
             if old.line == new.line:
                 if count:
@@ -82,20 +85,29 @@ def differences(before: Path, after: Path, *, count: bool = False) -> Difference
                 new.advance()
             else:
                 pairs += _step(old, new)
-    pairs.sort(key=lambda pair: pair[1].at)
+    pairs.sort(key=lambda pair: pair.now.at)
     found.added, found.left_out = list(new.waiting), list(old.waiting)
-    found.relabelled = [now.id for then, now in pairs if then.said != now.said]
-    found.moved = [(now.id, then.split, now.split) for then, now in pairs if then.split != now.split]
+    found.relabelled = [now.id for _, now, relabelled in pairs if relabelled]
+    found.moved = [(now.id, then.split, now.split) for then, now, _ in pairs if then.split != now.split]
     return found
 
 
 class _Seen(NamedTuple):
-    """An image of one manifest: its place there, and a digest of what is said of it."""
+    """An image of one manifest: its place there, and where its line begins and how long it is, in bytes."""
 
     at: int
     id: str
     split: str | None
-    said: bytes
+    start: int
+    size: int
+
+
+class _Pair(NamedTuple):
+    """An image of both manifests on lines that differ."""
+
+    then: _Seen
+    now: _Seen
+    relabelled: bool
 
 
 class _Side:
@@ -103,9 +115,9 @@ class _Side:
 
     def __init__(self, handle: BinaryIO) -> None:
         self.handle = handle
-        self.classes: dict[str, str] = {
-            info["id"]: info["name"] for info in json.loads(handle.readline())["classes"]
-        }
+        self.line = handle.readline()
+        self.start = 0
+        self.classes: dict[str, str] = {info["id"]: info["name"] for info in self.row["classes"]}
         self.counts: Counter[str] = Counter()
         self.waiting: dict[str, _Seen] = {}
         self.at = 0
@@ -114,27 +126,31 @@ class _Side:
     def advance(self) -> None:
         """Go to the next line; an empty one is the end."""
         self.at += 1
+        self.start += len(self.line)
         self.line = self.handle.readline()
-        self._row: dict[str, Any] | None = None
+        self.__dict__.pop("row", None)
 
-    @property
+    @cached_property
     def row(self) -> dict[str, Any]:
         """The values of this line."""
-        if self._row is None:
-            self._row = json.loads(self.line, parse_int=float)
-        return self._row
+        found: dict[str, Any] = from_json(self.line)
+        return found
 
     def take(self) -> _Seen:
         """Sum up the image of this line and go to the next."""
         row = self.row
         self.counts.update(label["class_id"] for label in row["labels"])
-        said = f"{bool(row.get('negative'))} {sorted(_said(label) for label in row['labels'])}"
-        seen = _Seen(self.at, row["id"], row["split"], blake2b(said.encode(), digest_size=16).digest())
+        seen = _Seen(self.at, row["id"], row["split"], self.start, len(self.line))
         self.advance()
         return seen
 
+    def said(self, seen: _Seen) -> str:
+        """Read again what is said of an image: of most that wait, nobody ever asks."""
+        row = json.loads(os.pread(self.handle.fileno(), seen.size, seen.start), parse_int=float)
+        return f"{bool(row.get('negative'))} {sorted(_said(label) for label in row['labels'])}"
 
-def _step(old: _Side, new: _Side) -> list[tuple[_Seen, _Seen]]:
+
+def _step(old: _Side, new: _Side) -> list[_Pair]:
     """Go on where the path comes first, on both sides when it is the same; give twins that have met.
 
     The order of paths only keeps few waiting: whatever it is, no twin is missed.
@@ -154,7 +170,8 @@ def _step(old: _Side, new: _Side) -> list[tuple[_Seen, _Seen]]:
             met.append((twin, seen))
         else:
             new.waiting[seen.id] = seen
-    return [pair for pair in met if pair[0][2:] != pair[1][2:]]
+    pairs = (_Pair(then, now, old.said(then) != new.said(now)) for then, now in met)
+    return [pair for pair in pairs if pair.relabelled or pair.then.split != pair.now.split]
 
 
 def _said(label: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Text, func, select
+from sqlalchemy import ColumnElement, Executable, Row, Text, func, select
 from sqlalchemy import cast as cast_column
 from sqlalchemy.orm import Session
 
@@ -30,7 +30,7 @@ from engine.storage.database import Database, new_id
 from engine.storage.tables import AnnotationRow, ClassRow, ImageRow, Project, VersionRow
 
 FORMAT = 1
-PORTION = 5_000  # rows that the database hands over at a time
+PORTION = 1_000  # rows that the database hands over at a time
 NO_LABELS = '"labels":[]'  # in JSON only as a member: within a text its quotes would be escaped
 ATTRIBUTES, BOX = '{"attributes":', '"box":'
 _DECODER, _ENCODER = json.JSONDecoder(), json.JSONEncoder(ensure_ascii=False)
@@ -170,11 +170,9 @@ def _head_images(session: Session, in_use: ColumnElement[bool]) -> Iterator[_Hea
         .where(in_use, AnnotationRow.on_head)
         .order_by(ImageRow.path, AnnotationRow.id)
     )
-    # From the connection, since a session does more for each row, and a set may have a million.
-    connection = session.connection()
-    grouped = groupby(connection.execute(labels).yield_per(PORTION), key=itemgetter(0))
+    grouped = groupby(_rows(session, labels), key=itemgetter(0))
     ahead = next(grouped, None)
-    for row in connection.execute(images).yield_per(PORTION):
+    for row in _rows(session, images):
         own: list[_HeadLabel] = []
         if ahead is not None and ahead[0] == row.id:
             own = [(key, class_id or "", stored_text(text)) for _, key, class_id, text in ahead[1]]
@@ -182,6 +180,11 @@ def _head_images(session: Session, in_use: ColumnElement[bool]) -> Iterator[_Hea
         values = dict(zip(columns, row, strict=True))
         values["group"] = values.pop("group_key")
         yield _image_values(values), own
+
+
+def _rows(session: Session, query: Executable) -> Iterator[Row[*tuple[Any, ...]]]:
+    """Read rows some at a time; from the connection, since a session takes longer than the database."""
+    return iter(session.connection().execute(query).yield_per(PORTION))
 
 
 def _image_values(values: dict[str, Any]) -> dict[str, Any]:
