@@ -8,19 +8,19 @@ import streamlit as st
 
 from app import state, theme
 from app.components.bars import Bar, bars
-from app.components.formats import count, plain
+from app.components.formats import SPLIT_NAMES, count, plain
 from app.components.gallery import MOST_TILES
 from app.components.gallery.labels import drawn_tiles
 from app.components.import_report import import_card
 from app.components.page import card, live
-from app.components.selection import editable_gallery
+from app.components.selection import Tools, editable_gallery
 from app.engine_client import client
 from engine.contracts.datasets import SPLITS, ClassInfo, DatasetSummary, ImageFilter, ImportReport
 
 OUT: Final = "out"
 MOST_CHIPS: Final = 40
 """More classes than these are found faster by typing."""
-SPLIT_NAMES: Final = {"all": "all", "train": "train", "val": "validation", "test": "test"}
+CHIPS: Final[dict[str, str]] = {"all": "all", **SPLIT_NAMES}
 
 
 def browse(project: str, summary: DatasetSummary) -> None:
@@ -50,8 +50,8 @@ def _browse(project: str, summary: DatasetSummary) -> None:
     if found.items:
         token = f"{wanted.model_dump_json()}{view.page}"
         tiles = drawn_tiles(found.items)
-        out = bool(wanted.left_out)
-        editable_gallery(project, summary, tiles, key="data", rows=4, token=token, out=out, bar=edits)
+        tools = Tools(out=bool(wanted.left_out), move=True, place=edits)
+        editable_gallery(project, summary, tiles, key="data", rows=4, token=token, tools=tools)
     else:
         st.caption("No image fits this filter.")
     if found.total > MOST_TILES:
@@ -76,8 +76,8 @@ def _filters(summary: DatasetSummary, view: state.ViewState) -> None:
     with st.container(key="chips-split", width="content"):
         st.pills(
             "Split",
-            list(SPLIT_NAMES),
-            format_func=SPLIT_NAMES.__getitem__,
+            list(CHIPS),
+            format_func=CHIPS.__getitem__,
             key="split",
             required=True,
             label_visibility="collapsed",
@@ -183,8 +183,10 @@ def _who_split(project: str, of_set: bool, report: ImportReport | None) -> str:
             return "as the set brings it"
         own = " and ".join(SPLIT_NAMES[one] for one in SPLITS if one not in missing)
         return f"{own} as the set brings them, {SPLIT_NAMES[missing[0]]} drawn from train"
-    by_group = rule is not None and rule.by == "group"
-    return "drawn by Lensmith, even over the classes" + ("; groups stay together" if by_group else "")
+    together = "; groups stay together" if rule is not None and rule.by == "group" else ""
+    if rule is not None and rule.folds:
+        return f"fold {rule.held_out} of {rule.folds} validates; even over the classes{together}"
+    return f"drawn by Lensmith, even over the classes{together}"
 
 
 def _counts(found: ClassInfo, objects: bool) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 from engine.contracts.results import MetricValue
 
+SPLIT_NAMES: Final[Mapping[str, str]] = {"train": "train", "val": "validation", "test": "test"}
 _PUNCTUATION: Final = re.compile(r"([!-/:-@\[-`{-~])")
 _SHORTCODE: Final = re.compile(r":(?=[\w+/-]+:)")
 _WORD_JOINER: Final = "\u2060"

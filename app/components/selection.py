@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import state
-from app.components.formats import count, plain
+from app.components.formats import SPLIT_NAMES, count, plain
 from app.components.gallery import Tile, chosen_in, gallery
 from app.components.page import guarded
 from app.engine_client import client
-from engine.contracts.datasets import DatasetSummary, EditReceipt
+from engine.contracts.datasets import SPLITS, DatasetSummary, EditReceipt, Split
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the bar offers beyond a class and undo.
+
+    ``out`` says that these are the left-out pictures: it takes them in again instead of leaving them out.
+    ``move`` lets it put them into another split. ``place`` is where it stands, else above the pictures.
+    """
+
+    out: bool = False
+    move: bool = False
+    place: DeltaGenerator | None = None
 
 
 def editable_gallery(
@@ -24,36 +38,44 @@ def editable_gallery(
     key: str,
     rows: int | None,
     token: str = "",
-    out: bool = False,
-    bar: DeltaGenerator | None = None,
+    tools: Tools = Tools(),
 ) -> None:
-    """Draw ``tiles`` under a bar that changes the class of the selected ones, leaves them out, or undoes.
-
-    ``out`` says that these are the left-out ones: the bar takes them in again instead. ``bar`` is the place
-    for it, without which it stands above the pictures.
-    """
-    bar = bar or st.container(horizontal=True, vertical_alignment="center", key=f"bar-{key}")
+    """Draw ``tiles`` under a bar that changes the class of the selected ones, leaves them out, or undoes."""
+    bar = tools.place or st.container(horizontal=True, vertical_alignment="center", key=f"bar-{key}")
     now = f"{token}#{st.session_state.get(f'{key}-edits', 0)}"
     st.session_state[f"{key}-token"] = now
     chosen = gallery(project, tiles, key=f"{key}-pictures", rows=rows, token=now)
     with bar:
         one_class = not any(tile.overlay or len(tile.parts) > 1 for tile in tiles)
-        _bar(project, summary, len(chosen), key, out, one_class=one_class)
+        _bar(project, summary, len(chosen), key, tools, one_class=one_class)
 
 
-def _bar(project: str, summary: DatasetSummary, chosen: int, key: str, out: bool, *, one_class: bool) -> None:
+def _bar(
+    project: str, summary: DatasetSummary, chosen: int, key: str, tools: Tools, *, one_class: bool
+) -> None:
     if st.session_state.pop(f"{key}-stale", False):
         st.rerun()  # counts elsewhere on the screen changed too
     if message := st.session_state.pop(f"{key}-message", ""):
         st.toast(message)
     if one_class:  # else it would take the place of objects, or of other classes
         _class_choice(project, summary, key)
+    if tools.move:
+        st.menu_button(
+            "Move to",
+            SPLITS,
+            key=f"{key}-move",
+            disabled=not chosen,
+            format_func=SPLIT_NAMES.__getitem__,
+            on_click=guarded(_move),
+            args=(project, key),
+            help="Which split the selected pictures are in: they train, validate or test.",
+        )
     st.button(
-        "Take in again" if out else "Leave out",
+        "Take in again" if tools.out else "Leave out",
         key=f"{key}-out",
         disabled=not chosen,
         on_click=guarded(_leave_out),
-        args=(project, key, not out),
+        args=(project, key, not tools.out),
         help="Left-out images stay here but are not used for training or for measuring.",
     )
     if summary.undo:
@@ -76,7 +98,7 @@ def _class_choice(project: str, summary: DatasetSummary, key: str) -> None:
         index=None,
         key=f"{key}-class",
         label_visibility="collapsed",
-        width=134,
+        width=118,
         placeholder="Change class",
         format_func=lambda i: names.get(i, i),
         accept_new_options=True,
@@ -109,6 +131,15 @@ def _change_class(project: str, key: str) -> None:
 def _leave_out(project: str, key: str, out: bool) -> None:
     write = f"out-{project}"
     _done(client().datasets.leave_out(project, _chosen(key), out, key=state.write_key(write)), key)
+    state.written(write)
+
+
+def _move(project: str, key: str) -> None:
+    split: Split | None = st.session_state[f"{key}-move"]
+    if split is None:
+        return
+    write = f"move-{project}-{split}"
+    _done(client().splits.move(project, _chosen(key), split, key=state.write_key(write)), key)
     state.written(write)
 
 

@@ -8,13 +8,14 @@ import pandas as pd
 import streamlit as st
 
 from app import state
-from app.components.dataset import SPLIT_NAMES
-from app.components.formats import count, plain
-from app.components.page import say, show_problem, tell
+from app.components.formats import SPLIT_NAMES, count, plain
+from app.components.page import choices, say, show_problem, tell
 from app.engine_client import client
 from engine.contracts.datasets import SPLITS, GroupPreview, SplitPreview, SplitRule
 from engine.errors import InputError, LensmithError
 
+SHARES, FOLDS = "shares", "folds"
+CUTS: Final = {SHARES: "By shares", FOLDS: "In folds"}
 IMAGE, FOLDER, PATTERN, OWN = "image", "folder", "pattern", "own"
 WAYS: Final = {
     IMAGE: "Image by image",
@@ -30,6 +31,8 @@ LEVELS: Final = {
     "folder:3": "the third folder of its path",
 }
 WIDE: Final = 140
+FEW_FOLDS, MOST_FOLDS = 2, 20
+USUAL_FOLDS: Final = 5
 MOST_SEED: Final = 2**53 - 1
 """The largest whole number that a browser keeps."""
 
@@ -48,17 +51,24 @@ def split_dialog(project: str) -> None:
         return
     _preview(found)
     if found.moved:
-        runs = bool(client().projects.status(project).runs)
-        told = "Runs from before were measured on other images, so train again before you compare. "
-        say(
-            f"{count(found.moved, 'image')} would change sides. {told if runs else ''}“Undo” takes it back.",
-            "look" if runs else "neutral",
-            key="split",
-        )
+        _warn(project, wanted, found)
     else:
         st.caption("The splits are already drawn so.")
-    if st.button("Draw again", type="primary", key="do-split", disabled=not found.moved):
+    label = f"Hold out fold {wanted.held_out}" if wanted.folds else "Draw again"
+    if st.button(label, type="primary", key="do-split", disabled=not found.moved):
         _draw(project, wanted)
+
+
+def _warn(project: str, rule: SplitRule, found: SplitPreview) -> None:
+    """Say how many images move, and whether older runs can still be compared."""
+    tests_stay = rule.folds is not None and found.splits.get("test", 0) > 0
+    runs = bool(client().projects.status(project).runs) and not tests_stay
+    told = "Runs from before were measured on other images, so train again before you compare. "
+    say(
+        f"{count(found.moved, 'image')} would change sides. {told if runs else ''}“Undo” takes it back.",
+        "look" if runs else "neutral",
+        key="split",
+    )
 
 
 def _draw(project: str, rule: SplitRule) -> None:
@@ -75,11 +85,13 @@ def _draw(project: str, rule: SplitRule) -> None:
 
 def _rule(last: SplitRule) -> SplitRule | None:
     """Draw the fields and return the rule, or None while something is missing."""
-    shares = [round(100 * share) for share in last.fractions]
+    cut = choices("How to split", CUTS, key="split-cut", default=FOLDS if last.folds else SHARES)
+    fractions, folds, held_out = last.fractions, None, 1
     with st.container(horizontal=True, key="split-shares"):
-        of_train = st.number_input("Train (%)", 1, 100, shares[0], key="split-train", width=WIDE)
-        of_val = st.number_input("Validation (%)", 0, 99, shares[1], key="split-val", width=WIDE)
-        of_test = st.number_input("Test (%)", 0, 99, shares[2], key="split-test", width=WIDE)
+        if cut == FOLDS:
+            folds, held_out = _folds(last)
+        else:
+            fractions = _shares(last)
         number = st.number_input(
             "Seed",
             0,
@@ -89,14 +101,45 @@ def _rule(last: SplitRule) -> SplitRule | None:
             width=WIDE,
             help="Another number draws other splits; the same number draws the same.",
         )
+    if folds:
+        st.caption(
+            f"The images outside test are cut into {folds} parts of one size. Fold {held_out} validates, the "
+            f"other {folds - 1} train, and test stays as it is. Train once for each fold: how far the "
+            "results differ says how much they owe to the split."
+        )
     by, group_rule = _groups(last)
     if by == "group" and group_rule is None:
         st.caption(
             plain("Say which part of a name is the group: ^([^_]+)_ is what stands before the first “_”.")
         )
         return None
-    fractions = (of_train / 100, of_val / 100, of_test / 100)
-    return SplitRule(fractions=fractions, seed=number, by=by, group_rule=group_rule or "")
+    return SplitRule(
+        fractions=fractions, seed=number, by=by, group_rule=group_rule or "", folds=folds, held_out=held_out
+    )
+
+
+def _shares(last: SplitRule) -> tuple[float, float, float]:
+    shares = [round(100 * share) for share in last.fractions]
+    of_train = st.number_input("Train (%)", 1, 100, shares[0], key="split-train", width=WIDE)
+    of_val = st.number_input("Validation (%)", 0, 99, shares[1], key="split-val", width=WIDE)
+    of_test = st.number_input("Test (%)", 0, 99, shares[2], key="split-test", width=WIDE)
+    return of_train / 100, of_val / 100, of_test / 100
+
+
+def _folds(last: SplitRule) -> tuple[int, int]:
+    """Ask for the number of folds and for the one that validates, from 1."""
+    usual = min(max(last.folds or USUAL_FOLDS, FEW_FOLDS), MOST_FOLDS)
+    folds = st.number_input("Folds", FEW_FOLDS, MOST_FOLDS, usual, key="split-folds", width=WIDE)
+    held_out = st.selectbox(
+        "Held out",
+        range(1, folds + 1),
+        min(last.held_out, folds) - 1 if folds == last.folds else 0,
+        format_func=lambda fold: f"Fold {fold}",
+        key=f"split-held-{folds}",  # another number of folds has other folds
+        width=WIDE,
+        help="This fold validates; the others train.",
+    )
+    return folds, held_out
 
 
 def _groups(last: SplitRule) -> tuple[Literal["image", "group"], str | None]:

@@ -63,6 +63,8 @@ def test_from_a_labelled_set_to_the_same_in_another_format(
     _what_it_is_is_chosen(page)
     page.get_by_text(f"{IMAGES} images · {len(CLASSES)} classes").wait_for(timeout=60_000)
     _labels_lie_on_the_pictures(page)
+    _a_picture_moves_to_another_split_and_back(page)
+    _one_fold_is_held_out(page)
     _the_set_goes_home(page, tmp_path / "out.zip")
     # Streamlit first asks for two of its own addresses below the page's path, and takes the 404 as an answer.
     assert [line for line in page.problems if "404" not in line] == []  # type: ignore[attr-defined]
@@ -94,6 +96,37 @@ def _labels_lie_on_the_pictures(page: Page) -> None:
     tiles = page.get_by_role("option").filter(has=page.locator("img"))
     assert tiles.count() == IMAGES
     assert all(name in tiles.first.inner_text() for name in CLASSES)
+
+
+def _a_picture_moves_to_another_split_and_back(page: Page) -> None:
+    sizes = page.locator(".st-key-card-split p").first
+    before = sizes.inner_text()
+    # One of train moves: the others of the filter stay, and their number says that it went through.
+    page.get_by_role("button", name="train", exact=True).or_(
+        page.get_by_role("radio", name="train")
+    ).first.click()
+    training = int(before.split()[0])
+    page.get_by_text(f"{training} pictures", exact=True).wait_for()
+    page.get_by_role("option").filter(has=page.locator("img")).first.click()
+    page.get_by_role("button", name="Move to").click()
+    page.get_by_role("menuitem", name="test", exact=True).click()
+    page.get_by_text("1 image moved to test").wait_for()
+    page.get_by_text(f"{training - 1} train", exact=False).wait_for()
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_text(before, exact=True).wait_for()
+
+
+def _one_fold_is_held_out(page: Page) -> None:
+    page.get_by_role("button", name="Split", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("In folds").click()
+    folds = dialog.get_by_role("spinbutton", name="Folds")
+    folds.fill("2")
+    folds.press("Enter")
+    dialog.get_by_role("combobox", name="Held out").click()
+    page.get_by_role("option", name="Fold 2").click()
+    dialog.get_by_role("button", name="Hold out fold 2").click()
+    page.get_by_text("fold 2 of 2 validates").first.wait_for()
 
 
 def _the_set_goes_home(page: Page, target: Path) -> None:

@@ -120,7 +120,8 @@ class FakeSplits:
         if abs(sum(rule.fractions) - 1) > 1e-6:
             raise InputError("The shares of train, val and test sum to 100 %.", "For example 70, 20, 10.")
         total = self.world.total
-        sizes = [round(total * share) for share in rule.fractions]
+        shares = rule.fractions if rule.folds is None else (0.9 - 0.9 / rule.folds, 0.9 / rule.folds, 0.1)
+        sizes = [round(total * share) for share in shares]
         split = dict(zip(("train", "val", "test"), sizes, strict=True))
         examples = (("p01", 8), ("p02", 6), (self.world.classes[0], 3))
         return SplitPreview(
@@ -146,7 +147,9 @@ class FakeSplits:
         self, project: str, image_ids: Sequence[str], split: Split, key: str | None = None
     ) -> EditReceipt:
         self.world.note("move", tuple(image_ids), split)
-        return EditReceipt(batch="b", changed=len(image_ids), message="")
+        told = f"{len(image_ids)} images moved to {split}"
+        self.world.datasets.undo_text = told
+        return EditReceipt(batch="b", changed=len(image_ids), message=told)
 
     def folds(self, project: str, k: int, seed: int = 0, group_rule: str | None = None) -> FoldPlan:
         return FoldPlan(k=k, images=())

@@ -235,6 +235,56 @@ def test_the_rule_of_last_time_stands_there(
         assert test.button(key="do-split").disabled
 
 
+def test_one_fold_is_held_out(split: Callable[[FakeFacade], AppTest]) -> None:
+    facade = FakeFacade(total=1000)
+    test = split(facade)
+    assert not [box for box in test.number_input if box.key == "split-folds"]
+    test.button_group(key="split-cut").set_value("folds").run()
+    assert not [box for box in test.number_input if box.key == "split-train"]
+    assert "cut into 5 parts of one size. Fold 1 validates, the other 4 train, and test stays" in words(test)
+    assert "**720** train · **180** validation · **100** test" in words(test)
+    assert "Runs from before" not in words(test), "test is what they were measured on, and it stays"
+    test.number_input(key="split-folds").set_value(4).run()
+    test.selectbox(key="split-held-4").set_value(3).run()
+    test.number_input(key="split-seed").set_value(7)
+    test.radio(key="split-way").set_value("folder").run()
+    assert "Fold 3 validates, the other 3 train" in words(test)
+    press(test, "Hold out fold 3")
+    wanted = SplitRule(seed=7, by="group", group_rule="folder", folds=4, held_out=3)
+    assert ("resplit", "p1", wanted) in facade.calls
+
+
+def test_the_next_fold_starts_from_the_last(
+    split: Callable[[FakeFacade], AppTest], open_screen: Open
+) -> None:
+    facade = FakeFacade()
+    facade.splits.last = SplitRule(fractions=(0.6, 0.2, 0.2), seed=3, folds=8, held_out=2)
+    test = split(facade)
+    assert test.number_input(key="split-folds").value == 8
+    assert test.selectbox(key="split-held-8").value == 2
+    assert "already drawn so" in words(test)
+    test.selectbox(key="split-held-8").set_value(3).run()
+    test.button(key="do-split").click().run()
+    after = facade.splits.last.model_copy(update={"held_out": 3})
+    assert ("resplit", "p1", after) in facade.calls
+    facade.splits.last = after
+    captions = [caption.value for caption in open_screen("data", facade, project="p1").caption]
+    assert "fold 3 of 8 validates; even over the classes" in captions
+
+
+def test_folds_that_are_not_possible_are_a_sentence(split: Callable[[FakeFacade], AppTest]) -> None:
+    facade = FakeFacade()
+
+    def few(project: str, rule: SplitRule) -> None:
+        raise InputError("5 folds need at least 5 groups outside test; there are 3.", "Use fewer folds.")
+
+    facade.splits.last = SplitRule(folds=5)
+    facade.splits.preview = few  # type: ignore[assignment]
+    test = split(facade)
+    assert "Use fewer folds" in words(test)
+    assert not [button for button in test.button if button.key == "do-split"]
+
+
 def test_a_pattern_that_finds_nothing_is_a_sentence(split: Callable[[FakeFacade], AppTest]) -> None:
     facade = FakeFacade()
 
