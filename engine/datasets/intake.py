@@ -147,7 +147,9 @@ class Intake:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the processes, whatever they are at."""
+        """End the processes, whatever they are at; all are asked before the first is waited for."""
+        for worker in self.workers:
+            worker.process.terminate()
         for worker in self.workers:
             worker.close()
         self.selector.close()
