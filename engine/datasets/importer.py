@@ -44,7 +44,7 @@ from engine.storage.blobs import write_atomic
 from engine.storage.tables import ClassRow, ImageRow, ImportRow, JobRow, Project
 
 DECODING = 0.9  # share of the progress bar; the rest is writing
-COLLECTED_AFTER = 200_000
+COLLECTED_AFTER = 50_000
 """New objects between two looks; 700 is usual, and costs up to a quarter of the reading of labels."""
 ISSUES_FILE = "issues.csv"
 BACKGROUND = [255, 255, 255]
