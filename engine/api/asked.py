@@ -37,5 +37,5 @@ def _in_words() -> Iterator[None]:
             raise
         raise UnavailableError(
             "The workspace is busy: something large is being written into it, such as an import.",
-            "Nothing was changed. Try again in a minute.",
+            "What you asked for was not done. Try again in a minute.",
         ) from error

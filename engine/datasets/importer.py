@@ -26,6 +26,7 @@ from engine.datasets.archive import open_source
 from engine.datasets.assemble import assemble
 from engine.datasets.commit import Terms, commit_rows
 from engine.datasets.intake import Intake
+from engine.datasets.leftovers import sweep_unused
 from engine.datasets.manifest import freeze_version
 from engine.datasets.newcomers import Incoming
 from engine.datasets.pictures import named_channels, takes_channels
@@ -58,6 +59,7 @@ def run(work: Work) -> dict[str, Any]:
     Nothing of it is in the project then. What was uploaded for it goes away unless it is needed again.
     """
     sweep_staging(work.settings, needed=_needed_uploads(work))
+    sweep_unused(work.settings, work.database)
     try:
         with _rare_collections():
             report = _already_done(work) or _import(work, Order.from_payload(work.payload))
@@ -219,7 +221,7 @@ def _teller(work: Work) -> Callable[[int, int], None]:
     """Return what tells of files taken in, and ends the import when a person wants that."""
 
     def tick(done: int, total: int) -> None:
-        work.progress(DECODING * done / total, f"{done:,} of {total:,} images")
+        work.progress(DECODING * done / total, f"{done:,} of {total:,} images and masks")
         work.check_stop()
 
     return tick

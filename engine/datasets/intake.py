@@ -37,8 +37,7 @@ from engine.storage.blobs import BlobStore, write_atomic
 PROCESSES = 2
 CHUNK = 24  # files per order: small enough to stop soon, large enough to hide the pipe
 AHEAD = 2
-"""Orders that a process holds, so that it never waits for the next. They fit into its pipe, so that writing
-them never blocks while the process waits for its own long answer to be read."""
+"""Orders that a process holds, so that it never waits for the next."""
 MEMORY = 2**30  # bytes of data that a process may hold
 END_SECONDS = 2.0
 ERROR_LENGTH = 300
@@ -107,7 +106,9 @@ def _take_in(member: Member, settings: Settings, record: Preprocessing) -> Taken
     seen = see(content, record)
     digest = hashlib.sha256(content).hexdigest()
     store, thumbnail = BlobStore(settings.files), thumbnail_path(settings, digest, record.channels)
-    if not store.holds(digest, len(content)):
+    if store.holds(digest, len(content)):
+        os.utime(store.path(digest))  # wanted anew: what stopped imports have left is cleared away by its age
+    else:
         thumbnail.unlink(missing_ok=True)  # as old as the torn file, and maybe the same
         write_atomic(store.path(digest), content, sync=False)
     if seen.rgb is not None:
@@ -186,7 +187,10 @@ class _Process:
             stdout=subprocess.PIPE,
             env={**os.environ, **self.settings.environment()},
         )
+        os.set_blocking(self._pipe(self.process.stdin).fileno(), False)
         self._told_colors: Colors | None = None
+        self._unsent = bytearray()
+        self._waits_to_write = False
         self.selector.register(self._pipe(self.process.stdout), selectors.EVENT_READ, self)
         self._send([self.order])
 
@@ -196,7 +200,7 @@ class _Process:
             some = orders.popleft()
             self.pending.extend(some)
             lines = []
-            if self.colors and self._told_colors is not self.colors and some[0][1]:
+            if self.colors and self._told_colors is not self.colors:
                 self._told_colors = self.colors
                 table = [[*color, value] for color, value in self.colors.items()]
                 lines.append(json.dumps({"colors": table}))
@@ -224,6 +228,7 @@ class _Process:
         if status >= 0:
             raise RuntimeError(f"the intake process ended with exit code {status}; its trace is in the log")
         self.selector.unregister(self._pipe(self.process.stdout))
+        self._stop_writing()
         self.close()
         rest, self.buffer = list(self.pending), b""
         self.pending.clear()
@@ -249,12 +254,31 @@ class _Process:
                 continue  # what was still to be sent went down with the process
 
     def _send(self, lines: Sequence[str]) -> None:
+        self._unsent += "".join(f"{line}\n" for line in lines).encode()
+        self.write()
+
+    def write(self) -> None:
+        """Write as much of the orders as the pipe takes now; the selector tells when it takes more.
+
+        Waiting for it would never end while the process itself waits for its long answer to be read.
+        """
+        pipe = self._pipe(self.process.stdin)
         try:
-            pipe = self._pipe(self.process.stdin)
-            pipe.write("".join(f"{line}\n" for line in lines).encode())
-            pipe.flush()
+            while self._unsent:
+                del self._unsent[: os.write(pipe.fileno(), self._unsent)]
+        except BlockingIOError:
+            if not self._waits_to_write:
+                self.selector.register(pipe, selectors.EVENT_WRITE, self)
+                self._waits_to_write = True
+            return
         except BrokenPipeError:
-            return  # it died; ``collect`` sees the end of its answers and starts another
+            self._unsent.clear()  # it died; ``collect`` sees the end of its answers and starts another
+        self._stop_writing()
+
+    def _stop_writing(self) -> None:
+        if self._waits_to_write:
+            self.selector.unregister(self._pipe(self.process.stdin))
+            self._waits_to_write = False
 
     @staticmethod
     def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
@@ -270,12 +294,17 @@ def _store_thumbnail(target: Path, picture: Image.Image, stored: Path | None) ->
         write_atomic(target, make_thumbnail(picture), sync=False)
         return
     try:
-        os.link(stored, target)  # neither is ever written again
-    except FileNotFoundError:  # the first of its folder
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _store_thumbnail(target, picture, stored)
+        _link(stored, target)  # neither is ever written again
     except OSError:  # there already, or a file system without links
         write_atomic(target, stored.read_bytes(), sync=False)
+
+
+def _link(stored: Path, target: Path) -> None:
+    try:
+        os.link(stored, target)
+    except FileNotFoundError:  # the first of its folder
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.link(stored, target)
 
 
 def _limit_memory() -> None:

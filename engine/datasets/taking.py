@@ -36,8 +36,8 @@ class Taking:
     for, and every few rows while these are ordered; what it raises ends the work. Files are written without
     syncing; the caller syncs once before it commits rows that name them.
 
-    Every method that orders or waits raises ``OSError`` when files cannot be stored, as on a full disk, and
-    ``QuestionError`` when a picture has channels that nobody chose from.
+    Every method that orders or waits raises ``OSError`` when files cannot be stored, as on a full disk;
+    ``picture`` raises ``QuestionError`` when it has channels that nobody chose from.
     """
 
     def __init__(self, intake: Intake, tick: Callable[[int, int], None]) -> None:
@@ -108,16 +108,21 @@ class Taking:
             self._look()
 
     def picture(self, path: str) -> Taken:
-        """Wait for a picture that was ordered."""
-        return self._wait(self._pictures, path)
+        """Wait for a picture that was ordered; another is a ``KeyError``."""
+        taken = self._wait(self._pictures, path, is_mask=False)
+        if taken.channels:
+            raise ChannelsError.question(path, taken.channels)
+        return taken
 
     def mask(self, path: str) -> Read:
-        """Wait for a mask picture that was ordered."""
-        return self._wait(self._masks, path)
+        """Wait for a mask picture that was ordered; another is a ``KeyError``."""
+        return self._wait(self._masks, path, is_mask=True)
 
-    def _wait(self, answers: Mapping[str, _Answer], path: str) -> _Answer:
+    def _wait(self, answers: Mapping[str, _Answer], path: str, *, is_mask: bool) -> _Answer:
         if path in answers:
             return answers[path]
+        if (path, is_mask) not in self._ordered:
+            raise KeyError(path)
         self._send()
         self._look()
         while path not in answers:
@@ -155,15 +160,16 @@ class Taking:
         """Feed all processes, and wait for an answer or for more to do."""
         for worker in self._intake.workers:
             worker.feed(self._orders)
-        for key, _ in self._intake.selector.select():
+        for key, ready in self._intake.selector.select():
             if key.data is None:
                 os.read(self._bell, 1 << 10)
+                continue
+            if ready & selectors.EVENT_WRITE:
+                key.data.write()
                 continue
             for answer in key.data.collect(self._orders):
                 with self._news:
                     if isinstance(answer, Taken):
-                        if answer.channels:
-                            raise ChannelsError.question(answer.path, answer.channels)
                         self._pictures[answer.path] = answer
                     else:
                         self._masks[answer.path] = answer.picture

@@ -72,14 +72,21 @@ def sync_folder(folder: Path) -> None:
 
 
 class BlobStore:
-    """Files named by their SHA-256 under ``root/ab/``; never changed once written."""
+    """Files named by their SHA-256 under ``root/ab/``; never changed once written.
+
+    Workspaces of before have files under ``root/ab/cd/``; they are found there and stay there.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def path(self, sha256: str) -> Path:
         """Return where the file with this digest is, or would be."""
-        return self.root / f"{sha256[:2]}/{sha256}"
+        place = self.root / f"{sha256[:2]}/{sha256}"
+        if place.exists():
+            return place
+        deeper = self.root / f"{sha256[:2]}/{sha256[2:4]}/{sha256}"
+        return deeper if deeper.exists() else place
 
     def put(self, content: bytes, *, sync: bool = True) -> str:
         """Store ``content`` and return its digest; storing it again costs one look."""

@@ -58,7 +58,7 @@ class Database:
         self.settings.home.mkdir(parents=True, exist_ok=True)
         engine = _create_engine(self.settings.database_url, self.patience)
         with FileLock(str(self.settings.home / "migrate.lock")):
-            _bring_up_to_date(engine, self.settings, self._sqlite_path)
+            _bring_up_to_date(engine, self._sqlite_path)
         return engine
 
     @property
@@ -119,7 +119,7 @@ def _give_back_sqlite(connection: Any, record: Any) -> None:
         connection.execute(f"PRAGMA cache_size=-{READ_CACHE}")
 
 
-def _bring_up_to_date(engine: Engine, settings: Settings, sqlite_path: Path | None) -> None:
+def _bring_up_to_date(engine: Engine, sqlite_path: Path | None) -> None:
     """Migrate where the schema is another one than the newest."""
     with engine.connect() as connection:
         known = inspect(connection).has_table("alembic_version")
@@ -131,7 +131,7 @@ def _bring_up_to_date(engine: Engine, settings: Settings, sqlite_path: Path | No
 
     if current is not None and sqlite_path is not None:
         copy_sqlite(sqlite_path, sqlite_path.with_name(f"{sqlite_path.name}.before-{newest_revision()}"))
-    migrate(engine.execution_options(lensmith_write=True), settings.files)
+    migrate(engine.execution_options(lensmith_write=True))
 
 
 def newest_revision() -> str:

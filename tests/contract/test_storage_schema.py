@@ -13,7 +13,6 @@ from alembic.util import CommandError
 from sqlalchemy import Column, String, Table, text
 
 from engine.settings import Settings
-from engine.storage.blobs import BlobStore
 from engine.storage.database import Database, newest_revision
 from engine.storage.migrate import alembic_config
 from engine.storage.tables import Base
@@ -58,7 +57,7 @@ def test_the_comparison_can_fail(tmp_path: Path) -> None:
 
 def test_a_workspace_of_the_first_version_keeps_its_rows(tmp_path: Path) -> None:
     database = _database(tmp_path)
-    config = alembic_config(tmp_path / "files")
+    config = alembic_config()
     engine = database.engine
     with engine.execution_options(lensmith_write=True).connect() as connection:
         config.attributes["connection"] = connection
@@ -77,25 +76,8 @@ def test_a_workspace_of_the_first_version_keeps_its_rows(tmp_path: Path) -> None
         assert connection.execute(text("PRAGMA foreign_key_check")).all() == []
 
 
-def test_stored_files_move_with_the_schema(tmp_path: Path) -> None:
-    database, config = _database(tmp_path), alembic_config(tmp_path / "files")
-    store = BlobStore(tmp_path / "files")
-    digests = [store.put(content) for content in (b"a", b"b", b"c")]
-    with database.engine.execution_options(lensmith_write=True).connect() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0002")
-        connection.commit()
-    database.close()
-    for digest in digests:
-        assert (tmp_path / "files" / digest[:2] / digest[2:4] / digest).is_file()
-        assert not store.path(digest).exists()
-    assert _database(tmp_path).engine, "migrates"
-    assert [store.read(digest) for digest in digests] == [b"a", b"b", b"c"]
-    assert not [path for path in (tmp_path / "files").glob("*/*") if path.is_dir()]
-
-
-def test_the_newest_revision_is_alembics(tmp_path: Path) -> None:
-    assert newest_revision() == ScriptDirectory.from_config(alembic_config(tmp_path)).get_current_head()
+def test_the_newest_revision_is_alembics() -> None:
+    assert newest_revision() == ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
 def test_acknowledged_writes_are_synchronous_and_use_the_rollback_journal(tmp_path: Path) -> None:

@@ -37,3 +37,15 @@ def test_a_file_of_the_wrong_size_is_written_again(tmp_path: Path, torn: bytes) 
     store.path(digest).write_bytes(torn)
     assert not store.holds(digest, 6)
     assert store.put(b"pixels") == digest and store.read(digest) == b"pixels"
+
+
+def test_files_of_older_workspaces_are_found_where_they_lie(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    digest = store.put(b"old")
+    deeper = tmp_path / digest[:2] / digest[2:4] / digest
+    deeper.parent.mkdir()
+    store.path(digest).rename(deeper)
+    assert store.path(digest) == deeper and store.read(digest) == b"old"
+    assert store.put(b"old") == digest
+    assert store.put_stream([b"ol", b"d"]) == digest
+    assert store.read(digest) == b"old"
