@@ -68,13 +68,13 @@ def test_orders_and_answers_longer_than_a_pipe_do_not_stop_each_other(
     space: Workspace, tmp_path: Path
 ) -> None:
     deep = "/".join("漢" * 80 for _ in range(3))
-    noise = np.random.default_rng(0).integers(0, 9, (150, 200), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 9, (300, 400), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "PNG")
-    files = {f"{deep}/images/{n}.png": picture(n, (200, 150)) for n in range(60)}
-    files |= {f"{deep}/masks/{n}.png": buffer.getvalue() for n in range(60)}
+    files = {f"{deep}/images/{n}.png": picture(n, (400, 300)) for n in range(100)}
+    files |= {f"{deep}/masks/{n}.png": buffer.getvalue() for n in range(100)}
     report = space.run(folder(tmp_path / "set", files), task="semantic", labels="regions")
-    assert report.images == 60 and report.annotations >= 60 * 8
+    assert report.images == 100 and report.annotations >= 100 * 8
 
 
 def test_a_picture_that_was_not_ordered_is_not_waited_for(tmp_path: Path) -> None:
