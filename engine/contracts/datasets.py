@@ -149,12 +149,18 @@ class ImportChoices(TypedDict, total=False):
 
 
 class LabelSchema(Record):
-    """One sort of keypoints in a set: its classes share their points."""
+    """One sort of labels in a set: its classes share their points, or stand in a file of their own.
+
+    ``images`` and ``classes`` are those of the sort, ``reason`` says where it stands; 0 or empty where that
+    is not known without reading all labels.
+    """
 
     name: str
     title: str
     points: int
     images: int = 0
+    classes: tuple[str, ...] = ()
+    reason: str = ""
 
 
 class ImportOffer(Record):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from engine.contracts.datasets import ImportOffer, LabelKind
+from engine.contracts.datasets import ImportOffer, LabelKind, LabelSchema
 from engine.contracts.jobs import Work
 from engine.datasets.archive import open_source
 from engine.datasets.formats.registry import Found, recognise, serving
@@ -34,32 +34,33 @@ def run(work: Work) -> dict[str, Any]:
 
 
 def _offers(found: list[Found], tasks: Mapping[LabelKind, str]) -> Iterator[ImportOffer]:
-    """Give one offer for each task and format; pictures without labels only when there is nothing else."""
+    """Give one offer for each task, format and sort of labels.
+
+    Pictures without labels are offered only when there is nothing else.
+    """
     for one in found:
-        recognition = one.recognition
-        common = {
-            "format": one.format.name,
-            "format_title": one.format.title,
-            "reason": recognition.reason,
-            "classes": recognition.classes,
-            "images": recognition.images,
-        }
-        if "none" in recognition.kinds:
+        if "none" in one.recognition.kinds:
             if len(found) == 1:
-                for task in tasks.values():
-                    yield ImportOffer(task=task, **common)
+                yield from (_offer(one, task) for task in tasks.values())
             continue
-        for kind in recognition.kinds:
+        for kind in one.recognition.kinds:
             if kind not in tasks:
                 continue
-            schemas = [one for one in recognition.schemas if kind == "points" or not one.points]
-            if len(schemas) > 1:
-                for schema in schemas:
-                    yield ImportOffer(
-                        task=tasks[kind],
-                        **{**common, "images": schema.images},
-                        schema_name=schema.name,
-                        schema_title=schema.title,
-                    )
-            else:
-                yield ImportOffer(task=tasks[kind], **common)
+            schemas = one.recognition.schemas_for(kind)
+            for schema in schemas if len(schemas) > 1 else (None,):
+                yield _offer(one, tasks[kind], schema)
+
+
+def _offer(found: Found, task: str, schema: LabelSchema | None = None) -> ImportOffer:
+    """Give the offer of one format; reason, classes and images are those of the sort of labels."""
+    recognition = found.recognition.of_schema(schema.name if schema else "")
+    return ImportOffer(
+        task=task,
+        format=found.format.name,
+        format_title=found.format.title,
+        reason=recognition.reason,
+        classes=recognition.classes,
+        images=recognition.images,
+        schema_name=schema.name if schema else "",
+        schema_title=schema.title if schema else "",
+    )

@@ -121,6 +121,7 @@ def understand(
     account = Account()
     options = ReadOptions(kind, order.schema, order.merge_classes, order.swap_boxes)
     _ask_schema(found.recognition, kind, order)
+    found = replace(found, recognition=found.recognition.of_schema(order.schema))
     if found.format.expand is not None:
         inside = found.format.expand(found.view, scratch)
         source = replace(source, members=(*source.members, *inside))
@@ -218,7 +219,7 @@ def nothing_found(source: Source, order: Order) -> InputError:
 
 def _ask_schema(recognition: Recognition, kind: LabelKind, order: Order) -> None:
     """Ask which sort of labels, where the set has several that do not fit into one project."""
-    schemas = [schema for schema in recognition.schemas if kind == "points" or not schema.points]
+    schemas = recognition.schemas_for(kind)
     names = [schema.name for schema in schemas]
     if len(names) < 2 or order.schema in names:
         return

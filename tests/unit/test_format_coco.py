@@ -335,8 +335,13 @@ def test_two_sorts_of_keypoints_are_a_choice(tmp_path: Path) -> None:
         ("hand", 1, 1),
     ]
     images, _, reading = read(tmp_path, "points", "hand")
-    assert images["b.png"].names == ("hand",) and not images["a.png"].labels
-    assert [head.name for head in reading.classes] == ["hand"] and "1 label belongs" in reading.notes[0]
+    assert images["b.png"].names == ("hand",) and list(images) == ["b.png"]
+    assert [head.name for head in reading.classes] == ["hand"]
+    assert "2 pictures and 1 label belong to other sorts of labels or to none" in reading.notes[0]
+    assert [(one.reason, one.classes) for one in found.schemas] == [
+        ("labels.json: 1 image with 1 annotation in 1 class", ("person",)),
+        ("labels.json: 1 image with 1 annotation in 1 class", ("hand",)),
+    ]
 
 
 def test_files_that_describe_the_same_pictures_are_a_choice(tmp_path: Path) -> None:
@@ -344,7 +349,11 @@ def test_files_that_describe_the_same_pictures_are_a_choice(tmp_path: Path) -> N
     store(tmp_path, note(category_id=2), name="captions.json")
     found = recognised(coco.FORMAT, tmp_path)
     assert found is not None and [one.name for one in found.schemas] == ["boxes.json", "captions.json"]
-    assert read(tmp_path, schema="captions.json")[0]["a.png"].names == ("dog",)
+    assert [one.title for one in found.schemas] == ["boxes.json: 2 images", "captions.json: 2 images"]
+    assert [one.classes for one in found.schemas] == [("cat", "dog")] * 2
+    images, _, reading = read(tmp_path, schema="captions.json")
+    assert images["a.png"].names == ("dog",) and list(images) == ["a.png", "b.png"]
+    assert reading.notes[0].startswith("1 picture and 1 label belong to")
     with pytest.raises(InputError, match="described twice"):
         read(tmp_path)
 

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
@@ -93,7 +93,7 @@ class Recognition:
     """Why a source looks like a format, in words, with what it seems to hold.
 
     ``kinds`` are the kinds of label that it holds, the one that most people would want first.
-    ``schemas`` are the sorts of keypoints, when they have different points.
+    ``schemas`` are the sorts of labels that cannot share a project, as keypoints of different numbers.
     """
 
     reason: str
@@ -101,6 +101,22 @@ class Recognition:
     classes: tuple[str, ...] = ()
     images: int = 0
     schemas: tuple[LabelSchema, ...] = ()
+
+    def schemas_for(self, kind: LabelKind) -> tuple[LabelSchema, ...]:
+        """Return the sorts to choose from for a kind of label: those of keypoints serve points alone."""
+        return tuple(schema for schema in self.schemas if kind == "points" or not schema.points)
+
+    def of_schema(self, name: str) -> Recognition:
+        """Return what is known of one sort of labels; all of it when there is none of this name."""
+        one = next((schema for schema in self.schemas if name and schema.name == name), None)
+        if one is None:
+            return self
+        return replace(
+            self,
+            reason=one.reason or self.reason,
+            classes=one.classes or self.classes,
+            images=one.images or self.images,
+        )
 
 
 @dataclass(frozen=True)
@@ -355,6 +371,11 @@ def _forwards(path: str) -> str:
 def split_of(name: str) -> Split | None:
     """Return the split that a folder or a cell names, or None."""
     return SPLIT_NAMES.get(name.strip().casefold())
+
+
+def number_of(count: int, one: str, several: str = "") -> str:
+    """Return a number with what it counts: "1 label", "1,200 labels"; ``several`` where "s" does not do."""
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 def clean_class(name: str) -> str:

@@ -28,11 +28,12 @@ from engine.datasets.formats.base import (
     SourceView,
     clean_class,
     missing_image,
+    number_of,
     skipped,
     split_of,
 )
 from engine.datasets.formats.coco_labels import Category, label_of
-from engine.datasets.formats.coco_sorts import File, Image, heads, of_schema, schemas
+from engine.datasets.formats.coco_sorts import File, Image, described, heads, of_schema, schemas
 from engine.datasets.formats.coco_write import GROUP, LABELLED, write
 from engine.datasets.formats.json_stream import elements, sort_of
 from engine.datasets.formats.own_kind import stated_first, stated_kind
@@ -61,8 +62,7 @@ def recognise(view: SourceView) -> Recognition | None:
     kinds = [kind for _, kind in sorted(served, key=lambda one: one[0])]
     names = tuple(head.name for head in heads(files))
     images = sum(len(one.images) for one in files)
-    listed = ", ".join(one.path for one in files[:SHOWN])
-    reason = f"{listed}: {images:,} images with {found['all']:,} annotations in {len(names)} classes"
+    reason = described([one.path for one in files], images, found["all"], len(names))
     said = (stated_kind(view.head(view.by_path[one.path])) for one in files)
     return Recognition(reason, stated_first(kinds, said) or ("boxes",), names, images, schemas(files))
 
@@ -78,13 +78,24 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
         raise InputError("There is no COCO JSON in the source.", "It has the keys images and annotations.")
     kept = of_schema(files, options.schema)
     _refuse_doubled(kept, options)
-    notes: tuple[str, ...] = ()
-    if left := _count(files) - _count(kept):
-        what = "1 label belongs to another sort" if left == 1 else f"{left:,} labels belong to other sorts"
-        notes = (f"{what}; what is left out here goes into a project of its own.",)
     places = [_places(view, one) for one in kept]
     ahead = tuple(dict.fromkeys(path for found in places for path in found.values()))
-    return Reading(_rows(view, kept, places), heads(kept), notes=notes, ahead=ahead)
+    if kept is files:
+        return Reading(_rows(view, kept, places, unlisted=True), heads(kept), ahead=ahead)
+    notes = _left_out(_count(files) - _count(kept), len(view.images) - len(ahead))
+    return Reading(_rows(view, kept, places, unlisted=False), heads(kept), notes=notes, ahead=ahead)
+
+
+def _left_out(labels: int, pictures: int) -> tuple[str, ...]:
+    """Say how much of the set the chosen sort of labels does not concern."""
+    parts = [number_of(*one) for one in ((pictures, "picture"), (labels, "label")) if one[0]]
+    if not parts:
+        return ()
+    one = "belongs" if (pictures, labels) in ((0, 1), (1, 0)) else "belong"
+    return (
+        f"{' and '.join(parts)} {one} to other sorts of labels or to none; "
+        "what is left out here goes into a project of its own.",
+    )
 
 
 def _places(view: SourceView, one: File) -> dict[int | str, str]:
@@ -96,7 +107,10 @@ def _places(view: SourceView, one: File) -> dict[int | str, str]:
     return found
 
 
-def _rows(view: SourceView, files: Sequence[File], places: Sequence[dict[int | str, str]]) -> Iterator[Row]:
+def _rows(
+    view: SourceView, files: Sequence[File], places: Sequence[dict[int | str, str]], *, unlisted: bool
+) -> Iterator[Row]:
+    """Yield what the files say; ``unlisted``: and the pictures that none of them names."""
     seen: dict[str, str] = {}
     for one, found in zip(files, places, strict=True):
         yield from one.issues
@@ -119,7 +133,8 @@ def _rows(view: SourceView, files: Sequence[File], places: Sequence[dict[int | s
             yield ImageLabels(
                 path, labels, one.split, one.path, negative=negative, size=image.size, group=image.group
             )
-    yield from map(ImageLabels, _unlisted(view, seen))
+    if unlisted:
+        yield from map(ImageLabels, _unlisted(view, seen))
 
 
 def _unlisted(view: SourceView, listed: Collection[str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.contracts.datasets import LabelSchema, Split
-from engine.datasets.formats.base import LabelIssue
+from engine.datasets.formats.base import LabelIssue, number_of
 from engine.datasets.formats.coco_labels import VOID, Category
 from engine.datasets.labels import ClassHead, Label
 
@@ -44,6 +44,9 @@ class _Sort:
     points: tuple[str, ...] | None
 
 
+SHOWN = 5  # files in a sentence
+
+
 def heads(files: Sequence[File]) -> tuple[ClassHead, ...]:
     """Give the classes of all files, in their order."""
     found: dict[str, ClassHead] = {}
@@ -64,33 +67,58 @@ def schemas(files: Sequence[File]) -> tuple[LabelSchema, ...]:
 
 def of_schema(files: Sequence[File], name: str) -> Sequence[File]:
     """Keep what belongs to the sort called ``name``; everything when there is none of this name."""
-    sort = next((sort for sort in _sorts(files) if name and sort.schema.name == name), None)
+    sort = next((sort for sort in _sorts(files) if sort.schema.name == name), None) if name else None
     if sort is None:
         return files
     chosen = [one for one in files if sort.path in (None, one.path)]
     return chosen if sort.points is None else [_with_points(one, sort.points) for one in chosen]
 
 
+def described(paths: Sequence[str], images: int, annotations: int, classes: int) -> str:
+    """Say which files there are and how much is in them."""
+    more = f" and {len(paths) - SHOWN:,} more" if len(paths) > SHOWN else ""
+    held = f"{number_of(images, 'image')} with {number_of(annotations, 'annotation')}"
+    return f"{', '.join(paths[:SHOWN])}{more}: {held} in {number_of(classes, 'class', 'classes')}"
+
+
 def _sorts(files: Sequence[File]) -> Iterator[_Sort]:
     if not _clash(files):
-        by_points = _points(files)
-        for points, names in by_points.items():
-            images = sum(_carry(one, names) for one in files)
-            title = f"{', '.join(names[:3])}: {len(points)} points"
-            schema = LabelSchema(name=names[0], title=title, points=len(points), images=images)
-            yield _Sort(schema, None, points)
+        for points, names in _points(files).items():
+            yield _Sort(_of_points(files, points, names), None, points)
         return
     for one in files:
         by_points = _points([one])
         if len(by_points) < 2:
-            title, images = f"{one.path}: {len(one.images):,} images", len(one.images)
-            yield _Sort(LabelSchema(name=one.path, title=title, points=0, images=images), one.path, None)
+            yield _Sort(_of_file(one), one.path, None)
             continue
         for points, names in by_points.items():
-            title = f"{one.path}, {', '.join(names[:3])}: {len(points)} points"
-            name, images = f"{one.path}#{names[0]}", _carry(one, names)
-            schema = LabelSchema(name=name, title=title, points=len(points), images=images)
-            yield _Sort(schema, one.path, points)
+            yield _Sort(_of_points([one], points, names, f"{one.path}#", f"{one.path}, "), one.path, points)
+
+
+def _of_file(one: File) -> LabelSchema:
+    images, classes = len(one.images), tuple(head.name for head in heads([one]))
+    title = f"{one.path}: {number_of(images, 'image')}"
+    reason = described([one.path], images, sum(map(len, one.labels.values())), len(classes))
+    return LabelSchema(name=one.path, title=title, points=0, images=images, classes=classes, reason=reason)
+
+
+def _of_points(
+    files: Sequence[File], points: tuple[str, ...], names: Sequence[str], *before: str
+) -> LabelSchema:
+    """Describe the labels whose classes (``names``) share points; ``before`` its name and its title."""
+    wanted = set(names)
+    counts = [[sum(label.name in wanted for label in own) for own in one.labels.values()] for one in files]
+    paths = [one.path for one, own in zip(files, counts, strict=True) if any(own)]
+    images = sum(count > 0 for own in counts for count in own)
+    key, place = before or ("", "")
+    return LabelSchema(
+        name=f"{key}{names[0]}",
+        title=f"{place}{', '.join(names[:3])}: {number_of(len(points), 'point')}",
+        points=len(points),
+        images=images,
+        classes=tuple(names),
+        reason=described(paths or [files[0].path], images, sum(map(sum, counts)), len(names)),
+    )
 
 
 def _clash(files: Sequence[File]) -> bool:
@@ -113,11 +141,6 @@ def _points(files: Sequence[File]) -> dict[tuple[str, ...], list[str]]:
                 names = sorts.setdefault(category.points, [])
                 names += [category.name] if category.name not in names else []
     return sorts
-
-
-def _carry(one: File, names: Sequence[str]) -> int:
-    wanted = set(names)
-    return sum(any(label.name in wanted for label in own) for own in one.labels.values())
 
 
 def _with_points(one: File, points: tuple[str, ...]) -> File:

@@ -25,6 +25,7 @@ from engine.datasets.formats.base import (
     SourceView,
     clean_class,
     missing_image,
+    number_of,
     skipped,
     split_of,
 )
@@ -134,13 +135,18 @@ def _look(view: SourceView, files: Iterable[Member], most: int | None) -> _Seen:
 
 def _schemas(heads: Mapping[str, ClassHead]) -> tuple[LabelSchema, ...]:
     """Return the sorts of keypoints, each called after its first class, when there are several."""
-    sorts: dict[tuple[str, ...], str] = {}
+    sorts: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for head in heads.values():
         if head.points:
-            sorts.setdefault(head.points, head.name)
+            sorts[head.points].append(head.name)
     found = (
-        LabelSchema(name=name, title=f"{name} ({len(points)} points)", points=len(points))
-        for points, name in sorts.items()
+        LabelSchema(
+            name=names[0],
+            title=f"{', '.join(names)} ({number_of(len(points), 'point')})",
+            points=len(points),
+            classes=tuple(names),
+        )
+        for points, names in sorts.items()
     )
     return tuple(found) if len(sorts) > 1 else ()
 

@@ -26,6 +26,7 @@ from engine.datasets.formats.base import (
     SourceView,
     clean_class,
     missing_image,
+    number_of,
     repaired,
     skipped,
 )
@@ -80,7 +81,8 @@ def recognise(view: SourceView) -> Recognition | None:
     heads = _heads(tables, ())
     rows = sum(1 for one in tables for _ in one.table.rows(one.header))
     points = len({point for head in heads for point in head.points})
-    reason = f"{len(tables):,} tables of DeepLabCut with {points} points, {tables[0].path} the first"
+    told = f"{number_of(len(tables), 'table')} of DeepLabCut with {number_of(points, 'point')}"
+    reason = f"{told}, {tables[0].path} the first"
     return Recognition(reason, ("points",), tuple(head.name for head in heads), rows, _schemas(tables))
 
 
@@ -99,10 +101,18 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
     if len(_schemas(tables)) > 1 and options.schema:
         points = next((head.points for head in heads if head.name == options.schema), ())
         heads = tuple(head for head in heads if head.points == points)
-    return Reading(_rows(view, tables, {head.name for head in heads}), heads, notes=notes)
+    wanted = {head.name for head in heads}
+    others = [one for one in tables if all(own.name not in wanted for own in one.individuals)]
+    kept = [one for one in tables if one not in others]
+    if others:
+        rows = sum(1 for one in others for _ in one.table.rows(one.header))
+        notes += (f"{number_of(rows, 'picture')} with other points: for a project of their own.",)
+    return Reading(_rows(view, kept, wanted, unlisted=not others), heads, notes=notes)
 
 
-def _rows(view: SourceView, tables: Sequence[_Collected], wanted: set[str]) -> Iterator[Row]:
+def _rows(
+    view: SourceView, tables: Sequence[_Collected], wanted: set[str], *, unlisted: bool
+) -> Iterator[Row]:
     done: set[str] = set()
     for one in tables:
         for line, cells in one.table.rows(one.header):
@@ -117,7 +127,7 @@ def _rows(view: SourceView, tables: Sequence[_Collected], wanted: set[str]) -> I
             done.add(path)
             yield from _image(one, path, line, cells, wanted)
     for member in view.images:
-        if member.path not in done:
+        if unlisted and member.path not in done:
             yield ImageLabels(member.path, group=_video(member.path))
 
 
@@ -244,7 +254,12 @@ def _schemas(tables: Sequence[_Collected]) -> tuple[LabelSchema, ...]:
     for individual in (individual for one in tables for individual in one.individuals):
         sorts[individual.points][individual.name] = None
     return tuple(
-        LabelSchema(name=next(iter(own)), title=f"{', '.join(own)}: {len(points)} points", points=len(points))
+        LabelSchema(
+            name=next(iter(own)),
+            title=f"{', '.join(own)}: {number_of(len(points), 'point')}",
+            points=len(points),
+            classes=tuple(own),
+        )
         for points, own in sorts.items()
     )
 
