@@ -6,6 +6,11 @@ is *not* in this tree is a bug and is shown as such, with its trace in the log.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.contracts.datasets import ImportIssue
+
 
 class LensmithError(Exception):
     """Base of all expected errors; ``message`` says what is wrong, ``hint`` what to do next."""
@@ -24,10 +29,17 @@ class LensmithError(Exception):
 
 
 class InputError(LensmithError):
-    """What a person gave (a file, a value, an option) cannot be used."""
+    """What a person gave (a file, a value, an option) cannot be used.
+
+    When an import ends so, ``issues`` are the first of what it had repaired and skipped until then,
+    ``issues_total`` how many there were, and ``issues_file`` the CSV of all of them.
+    """
 
     exit_code = 2
     http_status = 400
+    issues: tuple[ImportIssue, ...] = ()
+    issues_total = 0
+    issues_file = ""
 
 
 class NotFoundError(InputError):

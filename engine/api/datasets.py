@@ -184,6 +184,17 @@ class Datasets:
         path = self.database.settings.home / report.issues_file
         return ServedFile(path=path, media_type="text/csv", name="import-issues.csv", etag=path.parent.name)
 
+    def issues_file_of(self, job: str) -> ServedFile | None:
+        """Return the CSV of what an import that ended with a question or refusal had repaired and skipped.
+
+        None when it had found nothing, or has not ended so. Raises ``NotFoundError``.
+        """
+        info = self.jobs.get(job)
+        if info.problem is None or not info.problem.issues_file:
+            return None
+        path = self.database.settings.home / info.problem.issues_file
+        return ServedFile(path=path, media_type="text/csv", name="import-issues.csv", etag=job)
+
     # -- looking -----------------------------------------------------------------------------------
 
     def summary(self, project: str) -> DatasetSummary:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from pydantic import Field
 
 from engine.contracts.base import Record
+from engine.contracts.datasets import ImportIssue
 from engine.settings import Settings
 
 
@@ -54,6 +55,9 @@ class Problem(Record):
 
     ``of_input`` tells that what the person gave cannot be used, rather than that something broke.
     ``flag`` is the option that answers a question, ``choices`` its values where it takes one.
+
+    Of an import: ``issues`` are the first of what had been repaired and skipped until it ended, skips
+    first, ``issues_total`` is how many there were, and ``issues_file`` the CSV of all, inside the workspace.
     """
 
     message: str
@@ -61,6 +65,9 @@ class Problem(Record):
     flag: str = ""
     choices: tuple[str, ...] = ()
     of_input: bool = False
+    issues_total: int = 0
+    issues: tuple[ImportIssue, ...] = Field((), description="the first 1,000")
+    issues_file: str = ""
 
 
 class JobInfo(Record):

@@ -97,8 +97,8 @@ class Account:
         for tally, word in ((self.labels, "labels"), (self.images, "images")):
             if tally.skipped_share > limit and not accepted:
                 raise QuestionError(
-                    f"{tally.skipped:,} of {tally.read:,} {word} would be skipped, more than {limit:.0%}: "
-                    f"{tally.why()}.",
+                    f"{tally.skipped:,} of {tally.read:,} {word} ({_percent(tally.skipped_share)}) would be "
+                    f"skipped, more than {_percent(limit)}: {tally.why()}.",
                     "Mend the set, or accept the skips.",
                     flag="--accept-skips",
                 )
@@ -109,6 +109,11 @@ class Account:
             name: getattr(self.images, name) + getattr(self.labels, name)
             for name in ("read", "kept", "repaired", "skipped")
         }
+
+    def skips_first(self) -> tuple[ImportIssue, ...]:
+        """Return the first issues to show, those that lose something before those that were repaired."""
+        order = sorted(self.issues, key=lambda issue: issue.outcome is not Outcome.SKIPPED)
+        return tuple(order[:SHOWN_ISSUES])
 
     def issues_csv(self) -> bytes:
         """Write all issues as CSV for a spreadsheet; cells that look like formulas become text."""
@@ -131,6 +136,11 @@ class Account:
     def _skipped(self, tally: Tally, issue: ImportIssue) -> None:
         tally.skip(issue)
         self.issues.append(issue)
+
+
+def _percent(share: float) -> str:
+    """Write a share as text; small ones with a decimal, so that 5.4 % is told apart from a limit of 5 %."""
+    return f"{round(100 * share, 1 if share < 0.1 else 0):g} %"
 
 
 def _row(issue: ImportIssue) -> str:

@@ -64,8 +64,8 @@ def run(work: Work) -> dict[str, Any]:
         with _rare_collections():
             report = _already_done(work) or _import(work, Order.from_payload(work.payload))
     except BaseException as error:
-        # A set that cannot be used as what it was taken for may be another one.
-        if not goes_on(work, error, InputError):
+        # A set that was stopped, or cannot be used as what it was taken for, may be another one.
+        if not goes_on(work, error, chosen_again=True):
             remove_staged(work.payload, work.settings)
         raise
     remove_staged(work.payload, work.settings)
@@ -84,6 +84,18 @@ def _rare_collections() -> Iterator[None]:
 
 
 def _import(work: Work, order: Order) -> dict[str, Any]:
+    account = Account()
+    try:
+        return _take_in(work, order, account)
+    except InputError as error:
+        if account.issues:
+            # Who has to decide, or to mend the set, wants to see what is wrong with it.
+            error.issues, error.issues_total = account.skips_first(), len(account.issues)
+            error.issues_file = _write_issues(work, account)
+        raise
+
+
+def _take_in(work: Work, order: Order, account: Account) -> dict[str, Any]:
     start = time.monotonic()
     work.progress(0.0, "Reading the list of files")
     known = _known(work, order)
@@ -94,7 +106,8 @@ def _import(work: Work, order: Order) -> dict[str, Any]:
     ):
         source = open_source(order.paths, work.settings.limits, scratch)
         work.check_stop()
-        understood = understand(source, order, known, work.settings.limits, scratch, taking)
+        limits = work.settings.limits
+        understood = understand(source, order, known, limits, scratch, taking, account=account)
         incoming = assemble(understood, order, taking)
     preprocessing = _fix_range(known.preprocessing, incoming)
     _late_thumbnails(work, incoming, preprocessing)

@@ -24,13 +24,16 @@ from engine.settings import Limits
 MINIMUM_CLASSES: Mapping[LabelKind, int] = {"class": 2, "none": 0}
 """How many classes a labelled set has at least; of the others, one."""
 SHOWN_CLASSES = 5  # names in a sentence
+BARE = "loose_images"
+"""The format that reads pictures alone, whatever lies beside them."""
 
 
 @dataclass(frozen=True)
 class Order:
     """What a person asked for; from the job's payload.
 
-    ``tasks`` says which task learns which kind of label; ``task`` is None when nobody has chosen one.
+    ``tasks`` says which task learns which kind of label; ``task`` is None when nobody has chosen one;
+    ``titles`` are the names of tasks for a person.
     """
 
     paths: tuple[tuple[str, Path], ...]
@@ -47,6 +50,7 @@ class Order:
     rescale: bool = False
     void: Literal["", "class", "ignore"] = ""
     channels: str = ""
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> Order:
@@ -67,6 +71,7 @@ class Order:
             mode=payload.get("mode") or "new",
             void=payload.get("void") or "",
             channels=payload.get("channels") or "",
+            titles=payload.get("titles") or {},
             **{name: bool(payload.get(name)) for name in YES_OR_NO},
         )
 
@@ -109,16 +114,23 @@ class Understood:
 
 
 def understand(
-    source: Source, order: Order, known: Known, limits: Limits, scratch: Path, taking: Taking
+    source: Source,
+    order: Order,
+    known: Known,
+    limits: Limits,
+    scratch: Path,
+    taking: Taking,
+    *,
+    account: Account,
 ) -> Understood:
     """Recognise the format of a source and read its labels, while ``taking`` takes in their pictures.
 
-    ``scratch`` is a folder for what a format must unpack; it stays as long as the pictures are read.
+    ``scratch`` is a folder for what a format must unpack; it stays as long as the pictures are read. What
+    is no image's goes to ``account``.
 
     Raises ``QuestionError`` when a person must decide, other ``InputError`` when it cannot be used.
     """
     found, kind, notes = choose(source, order)
-    account = Account()
     options = ReadOptions(kind, order.schema, order.merge_classes, order.swap_boxes)
     _ask_schema(found.recognition, kind, order)
     found = replace(found, recognition=found.recognition.of_schema(order.schema))
@@ -166,17 +178,21 @@ def choose(source: Source, order: Order) -> tuple[Found, LabelKind, list[str]]:
 def _refuse_other_labels(
     source: Source, order: Order, found: Sequence[Found], fitting: Sequence[Found]
 ) -> None:
-    """Refuse a set whose labels are for another task: taken as bare pictures, it would lose them."""
+    """Ask about a set whose labels are for another task: taken as bare pictures, it would lose them."""
     other = next((one for one in found if is_explicit(one)), None)
     if other is None or any(is_explicit(one) for one in fitting) or order.format is not None:
         return
     if fitting and "none" not in fitting[0].recognition.kinds:
         return
-    tasks = [order.tasks[kind] for kind in other.recognition.kinds if kind in order.tasks]
-    raise InputError(
+    known = [order.tasks[kind] for kind in other.recognition.kinds if kind in order.tasks]
+    tasks = [order.titles.get(task, task) for task in known]
+    wanted = order.titles.get(order.task or "", order.task)
+    raise QuestionError(
         f"“{source.name}” holds labels for {' or '.join(tasks)} ({other.format.title}), "
-        f"not for {order.task}.",
-        "Take it into a project of its own, or its pictures alone with --format loose_images.",
+        f"not for {wanted}.",
+        "Take it into a project of its own, or its pictures without their labels.",
+        flag="--format",
+        choices=(BARE,),
     )
 
 

@@ -33,8 +33,8 @@ def problem_of(error: Exception, kind: JobKind) -> Problem:
     if isinstance(error, LensmithError):
         flag = error.flag if isinstance(error, QuestionError | HubError) else ""
         choices = error.choices if isinstance(error, QuestionError) else ()
-        given = isinstance(error, InputError)
-        return Problem(message=error.message, hint=error.hint, flag=flag, choices=choices, of_input=given)
+        problem = Problem(message=error.message, hint=error.hint, flag=flag, choices=choices)
+        return _of_input(problem, error) if isinstance(error, InputError) else problem
     if isinstance(error, MemoryError):
         return Problem(
             message=f"{kind.title} needed more memory than there is.",
@@ -46,3 +46,8 @@ def problem_of(error: Exception, kind: JobKind) -> Problem:
         message=f"{kind.title} met an error that Lensmith did not expect: {type(error).__name__}: {error}",
         hint="The log of the job has the details; please report them.",
     )
+
+
+def _of_input(problem: Problem, error: InputError) -> Problem:
+    issues = {name: getattr(error, name) for name in ("issues_total", "issues", "issues_file")}
+    return problem.model_copy(update={"of_input": True, **issues})

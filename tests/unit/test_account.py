@@ -36,13 +36,13 @@ def test_the_first_of_the_skipped_kind_is_named() -> None:
         account.label("labels.csv", number)
     account.skip_image("a.png", "not a picture")
     account.image("b.png", ("turned upright",))
-    with pytest.raises(QuestionError, match=r"1 of 2 images .* than 5%: a\.png: not a picture\."):
+    with pytest.raises(QuestionError, match=r"1 of 2 images \(50 %\) .* than 5 %: a\.png: not a picture\."):
         account.ask(0.05, accepted=False)
     account.ask(0.05, accepted=True)
     for number in range(9):
         account.skip_label("labels.csv", number, "class 9")
-    told = "than 5%: 9 as in labels.csv: class 9; 1 as in labels.csv: no number."
-    with pytest.raises(QuestionError, match=f"10 of 109 labels .*{re.escape(told)}"):
+    told = "than 5 %: 9 as in labels.csv: class 9; 1 as in labels.csv: no number."
+    with pytest.raises(QuestionError, match=rf"10 of 109 labels \(9.2 %\) .*{re.escape(told)}"):
         account.ask(0.05, accepted=False)
     assert [issue.outcome for issue in account.issues[:3]] == [
         Outcome.SKIPPED,
@@ -60,7 +60,7 @@ def test_reasons_that_differ_in_names_and_numbers_are_told_once() -> None:
     with pytest.raises(QuestionError) as one:
         account.ask(0.05, accepted=False)
     assert one.value.message == (
-        "1,200 of 1,200 labels would be skipped, more than 5%: "
+        "1,200 of 1,200 labels (100 %) would be skipped, more than 5 %: "
         "all as in a.json: “0.png”: the box has no area (0, 3, 2.5, 9)."
     )
     for reason in ("the outline is open", "no class", "“x” is no class", "“y” is no class", "no number"):
