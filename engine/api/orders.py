@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from engine.contracts.datasets import ImportChoices
-from engine.tasks.registry import tasks_by_labels
+from engine.tasks.registry import TASKS, tasks_by_labels
 
 
 def import_payload(
@@ -35,6 +35,7 @@ def import_payload(
         "project_id": project,
         "task": task_of_project,
         "tasks": tasks_by_labels(),
+        "titles": {spec.name: spec.title for spec in TASKS},
         "staged": staged,
         "person": person,
         "made_project": made_project,

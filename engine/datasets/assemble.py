@@ -123,11 +123,13 @@ def _skip(row: ImageLabels, labels: Sequence[Label], reason: str, account: Accou
 
 def _ask_swapped(rows: Sequence[ImageLabels], order: Order) -> None:
     """Ask what only a person can know: a consistent mistake may be put right, a single one not."""
-    boxes = [label for row in rows if not order.swap_boxes for label in row.labels if label.box is not None]
+    agreed = order.swap_boxes or order.accept_skips
+    boxes = [label for row in rows if not agreed for label in row.labels if label.box is not None]
     if boxes and all(map(placing.inverted, boxes)):
         raise QuestionError(
             f"In each of the {len(boxes):,} boxes one end stands before its beginning.",
-            "If the corners were written the other way round throughout, exchange them.",
+            "If the corners were written the other way round throughout, exchange them; "
+            "else skip these boxes (--accept-skips).",
             flag="--swap-boxes",
         )
 

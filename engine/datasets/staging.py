@@ -61,20 +61,21 @@ def scratch_folder(work: Work) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def goes_on(work: Work, error: BaseException, kept: type[InputError] = QuestionError) -> bool:
+def goes_on(work: Work, error: BaseException, *, chosen_again: bool = False) -> bool:
     """Whether the source is read again: by this job's next attempt, or after a person's answer.
 
-    ``kept`` are the errors after which a person may choose otherwise; what nobody takes up again is
-    cleared away later by the sweep.
+    ``chosen_again``: a person who stops the job, or whose set cannot be used as what it was taken for, may
+    choose otherwise; what nobody takes up again is cleared away later by the sweep.
     """
-    if isinstance(error, (kept, LeaseLostError, OperationalError)):
+    asks = InputError if chosen_again else QuestionError
+    if isinstance(error, (asks, LeaseLostError, OperationalError)):
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOSPC
     if isinstance(error, JobCancelledError):
-        return work.stop_requested() == "pause"
+        return chosen_again or work.stop_requested() == "pause"
     # What is no ``Exception`` ends the process, and the job goes on in another one.
-    return not isinstance(error, Exception) and work.stop_requested() != "cancel"
+    return not isinstance(error, Exception) and (chosen_again or work.stop_requested() != "cancel")
 
 
 def remove_staged(payload: Mapping[str, Any], settings: Settings) -> None:

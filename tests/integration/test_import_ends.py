@@ -77,9 +77,9 @@ class Terminated(BaseException):
 @pytest.mark.parametrize(
     ("error", "stop", "kept"),
     [
-        (JobCancelledError("stopped"), "cancel", False),
+        (JobCancelledError("stopped"), "cancel", True),
         (JobCancelledError("stopped"), "pause", True),
-        (Terminated(), "cancel", False),
+        (Terminated(), "cancel", True),
         (Terminated(), None, True),
         (LeaseLostError("lost"), None, True),
         (OSError(errno.ENOSPC, "No space left"), None, True),
@@ -135,7 +135,7 @@ def test_only_staged_files_are_removed(space: Workspace, tmp_path: Path) -> None
     assert len(list(source.rglob("*.png"))) == 20
 
 
-def test_a_stopped_import_leaves_nothing(space: Workspace, tmp_path: Path) -> None:
+def test_a_stopped_import_leaves_only_what_was_uploaded(space: Workspace, tmp_path: Path) -> None:
     space.settings.staging.mkdir(parents=True)
     staged = zipped(two_classes(tmp_path / "set", 200), space.settings.staging / "u.zip")
     work = space.work(staged, staged=True)
@@ -147,7 +147,7 @@ def test_a_stopped_import_leaves_nothing(space: Workspace, tmp_path: Path) -> No
     work.on_check = stop
     with pytest.raises(JobCancelledError):
         importer.run(work)
-    assert space.is_empty() and not staged.exists()
+    assert space.is_empty() and staged.exists()
     assert not [child for child in psutil.Process().children() if "intake" in " ".join(child.cmdline())]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import InputError
+from engine.errors import QuestionError
 from engine.storage.tables import ImageRow
 from tests.integration.importing import Workspace, folder, picture, two_classes
 
@@ -30,8 +30,11 @@ def test_labels_of_another_task_are_not_dropped(space: Workspace, tmp_path: Path
     space.run(two_classes(tmp_path / "set", 6))
     before = space.count(ImageRow)
     boxes = coco(tmp_path / "boxes", ("a.png", "b.png"))
-    with pytest.raises(InputError, match=r"detection \(COCO JSON\).*not for classification"):
-        space.run(boxes, mode="add", tasks={**BOTH}, labels=None)
+    titles = {"detection": "Object detection", "classification": "Image classification"}
+    known = r"Object detection \(COCO JSON\).*not for Image classification"
+    with pytest.raises(QuestionError, match=known) as asked:
+        space.run(boxes, mode="add", tasks={**BOTH}, labels=None, titles=titles)
+    assert (asked.value.flag, asked.value.choices) == ("--format", ("loose_images",))
     assert space.count(ImageRow) == before
     report = space.run(boxes, mode="add", tasks={**BOTH}, labels=None, format="loose_images")
     assert (report.images, report.annotations) == (2, 0)

@@ -82,7 +82,12 @@ CASES = (
     Case("box_outside_yolo", OUTSIDE, outside_yolo),
     Case("box_without_area", NO_AREA, without_area),
     Case("box_corners_exchanged_in_one", NO_AREA, some_exchanged),
-    Case("box_corners_exchanged_in_all", NO_AREA, all_exchanged, answers=[{"swap_boxes": True}]),
+    Case(
+        "box_corners_exchanged_in_all",
+        NO_AREA,
+        all_exchanged,
+        answers=[{"swap_boxes": True}, {"accept_skips": True}],
+    ),
     Case("box_corners_exchanged_in_a_table", NO_AREA, all_exchanged_table, answers=[{"swap_boxes": True}]),
     Case("box_numbers_in_a_table", "NaN, 1e999, 10^5-deep JSON", table),
 )
