@@ -11,7 +11,7 @@ from engine.contracts.datasets import ExportFormat
 from engine.contracts.files import ServedFile
 from engine.contracts.jobs import JobInfo, JobState
 from engine.datasets.formats.registry import formats_for, get_format
-from engine.datasets.losses import features, features_of, losses
+from engine.datasets.losses import holdings, holdings_of, losses
 from engine.datasets.versions import find_version
 from engine.errors import ConflictError, NotFoundError
 from engine.storage.blobs import BlobStore
@@ -36,12 +36,12 @@ class DatasetExports:
             row = find_project(session, project)
             kind = get_task(row.task).label_kind
             if version is None:
-                present = features(session, row.id, kind)
+                held = holdings(session, row.id, kind)
             else:
                 frozen = find_version(session, row.id, version).manifest
-                present = features_of(BlobStore(self.database.settings.files).path(frozen), kind)
+                held = holdings_of(BlobStore(self.database.settings.files).path(frozen), kind)
         found = [
-            ExportFormat(name=known.name, title=known.title, losses=losses(known, present, kind))
+            ExportFormat(name=known.name, title=known.title, losses=losses(known, held, kind))
             for known in formats_for(kind)
             if known.write is not None
         ]

@@ -17,14 +17,15 @@ from engine.contracts.base import utc_now
 from engine.contracts.datasets import LabelKind
 from engine.contracts.jobs import JobInfo, JobState
 from engine.datasets import versions
-from engine.datasets.losses import features, features_of
+from engine.datasets.formats.registry import get_format
+from engine.datasets.losses import Holdings, holdings, holdings_of, losses
 from engine.errors import NotFoundError
 from engine.storage.blobs import BlobStore
 from engine.storage.database import new_id
 from engine.storage.tables import AnnotationRow, ClassRow, FileRow, ImageRow, Project
 
 BOX = {"box": [1.0, 1.0, 4.0, 4.0]}
-ATTRIBUTES = "Attributes of labels are left out."
+ATTRIBUTES = "Attributes of labels are left out: occluded (of 1 label)."
 
 
 @pytest.fixture
@@ -63,6 +64,7 @@ def say(house: Lensmith, geometry: dict[str, Any] | None) -> None:
         {"polygons": [[1.0, 1.0, 4.0, 1.0, 4.0, 4.0]]},
         BOX | {"rle": "11"},
         BOX | {"points": [[1.0, 1.0, 2]]},
+        BOX | {"points": [[1.0, 1.0, 1], [2.0, 2.0, 1], [3.0, 3.0, 2]]},
     ],
 )
 def test_a_version_holds_what_the_head_held(
@@ -76,8 +78,57 @@ def test_a_version_holds_what_the_head_held(
         image.group_key = "patient" if geometry is None else None
         settings = house.database.settings
         frozen = versions.freeze(session, settings, "p", "manual").manifest
-        now = features(session, "p", kind)
-    assert features_of(BlobStore(settings.files).path(frozen), kind) == now
+        now = holdings(session, "p", kind)
+    assert holdings_of(BlobStore(settings.files).path(frozen), kind) == now
+
+
+def lost(house: Lensmith, format: str, kind: LabelKind = "boxes") -> tuple[str, ...]:
+    with house.database.read() as session:
+        return losses(get_format(format, kind), holdings(session, "p", kind), kind)
+
+
+def test_a_set_that_has_nothing_to_lose_loses_nothing(house: Lensmith) -> None:
+    say(house, BOX)
+    for format in ("voc", "yolo", "kitti", "csv_table", "labelme"):
+        assert lost(house, format) == (), "every class has labels, and they stand by name"
+
+
+def test_losses_are_named_and_counted(house: Lensmith) -> None:
+    say(house, BOX | {"attributes": dict.fromkeys("abcdef", "1")})
+    with house.database.write() as session:
+        session.add(ClassRow(id="d", project_id="p", name="ant", position=1))
+        session.get_one(ImageRow, "i").group_key = "patient 1"
+        session.get_one(ImageRow, "i").split = "val"
+    named = "a (of 1 label), b (of 1 label), c (of 1 label), d (of 1 label) and 2 more"
+    assert f"Attributes of labels are left out: {named}." in lost(house, "kitti")
+    assert "A class without a label is lost: ant." in lost(house, "kitti")
+    assert "Which images train, validate and test is lost (1 validation)." in lost(
+        house, "deeplabcut", "points"
+    )
+    with house.database.write() as session:
+        session.query(ClassRow).filter(ClassRow.id == "d").delete()
+        session.get_one(ImageRow, "i").left_out = True
+    told = ("A class without a label is lost: cat.",)
+    assert lost(house, "kitti") == told, "what is left out is not exported"
+
+
+def test_the_order_of_classes_counts_where_it_is_not_that_of_the_names() -> None:
+    known = get_format("voc", "boxes")
+    assert losses(known, Holdings(classes=(("a", 1), ("b", 2))), "boxes") == ()
+    (told,) = losses(known, Holdings(classes=(("b", 1), ("a", 2))), "boxes")
+    assert told == "The order of the classes is lost: b, a."
+
+
+def test_hidden_points_and_skeletons_are_lost_only_where_there_are_any(house: Lensmith) -> None:
+    say(house, {"points": [[1.0, 1.0, 2], [2.0, 2.0, 0]]})
+    assert lost(house, "csv_table", "points") == () == lost(house, "dlib", "points")
+    say(house, {"points": [[1.0, 1.0, 1], [2.0, 2.0, 1]]})
+    with house.database.write() as session:
+        session.get_one(ClassRow, "c").points = ["nose", "ear"]
+        session.get_one(ClassRow, "c").skeleton = [[0, 1]]
+    told = lost(house, "dlib", "points")
+    assert "Hidden points, which 1 label has, look like visible ones." in told
+    assert "The names of 2 points and 1 line between them are left out." in told
 
 
 def losses_of(house: Lensmith, version: int | None = None) -> dict[str, tuple[str, ...]]:
