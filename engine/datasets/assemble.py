@@ -126,12 +126,21 @@ def _ask_swapped(rows: Sequence[ImageLabels], order: Order) -> None:
     agreed = order.swap_boxes or order.accept_skips
     boxes = [label for row in rows if not agreed for label in row.labels if label.box is not None]
     if boxes and all(map(placing.inverted, boxes)):
+        row = next(row for row in rows if boxes[0] in row.labels)
         raise QuestionError(
-            f"In each of the {len(boxes):,} boxes one end stands before its beginning.",
+            f"In each of the {len(boxes):,} boxes one end stands before its beginning, as in "
+            f"{_example(row, boxes[0])}.",
             "If the corners were written the other way round throughout, exchange them; "
             "else skip these boxes (--accept-skips).",
             flag="--swap-boxes",
         )
+
+
+def _example(row: ImageLabels, label: Label) -> str:
+    """Name a box with the place where it stands."""
+    file, line = label.file or row.file or row.path, label.line if label.line is not None else row.line
+    place = f"{file}, line {line}" if line is not None else f"{file}, “{row.path}”"
+    return f"{place}: {', '.join(f'{value:g}' for value in label.box or ())}"
 
 
 def _ask_sizes(rows: Sequence[ImageLabels], order: Order, taking: Taking) -> Iterator[ImageLabels]:

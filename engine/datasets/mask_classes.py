@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from engine.datasets.formats.base import number_of
 from engine.datasets.labels import MaskValues
 from engine.datasets.mask_pictures import MOST_CLASSES, UNKNOWN_COLOR, MaskPicture
 from engine.errors import InputError, QuestionError
@@ -100,15 +101,23 @@ def _decided(census: Census, values: MaskValues, void: Answer) -> Decision:
 
 
 def histogram(census: Census, values: set[int]) -> str:
-    """Return values with their pixels and pictures, the most frequent first, for a sentence."""
-    order = sorted(values, key=lambda value: (-census.pixels[value], value))
-    parts = [
-        f"{shown(value)}: {census.pixels[value]:,} px in {census.pictures[value]:,} "
-        f"{'mask' if census.pictures[value] == 1 else 'masks'}"
-        for value in order[:SHOWN]
-    ]
-    rest = f"; and {len(order) - SHOWN:,} more" if len(order) > SHOWN else ""
+    """Return values with their pixels and pictures, in order, for a sentence.
+
+    Of many the most frequent are told, and 255 in any case.
+    """
+    told = sorted(values, key=lambda value: (value != VOID, -census.pixels[value], value))[:SHOWN]
+    parts = [f"{shown(value)}: {_extent(census, value)}" for value in sorted(told)]
+    rest = f"; and {len(values) - SHOWN:,} more" if len(values) > SHOWN else ""
     return "; ".join(parts) + rest
+
+
+def _extent(census: Census, value: int) -> str:
+    return f"{census.pixels[value]:,} px in {number_of(census.pictures[value], 'mask')}"
+
+
+def _as_chosen(census: Census, answer: Answer) -> str:
+    said = "is a class" if answer == "class" else "does not count"
+    return f"{VOID} ({_extent(census, VOID)}) {said}, as you chose."
 
 
 def shown(value: int) -> str:
@@ -149,6 +158,11 @@ def _with_list(
     if VOID in outside and answer == "class":
         listed = {**listed, VOID: f"class {VOID}"}
         outside.discard(VOID)
+        notes.append(_as_chosen(census, answer))
+    elif VOID in outside and answer:
+        notes.append(_as_chosen(census, answer))
+        outside.discard(VOID)
+        void.add(VOID)
     elif VOID in outside:
         notes.append(
             f"255 is not in the class list: its {census.pixels[VOID]:,} pixels in "
@@ -184,6 +198,7 @@ def _without_list(census: Census, values: MaskValues, seen: set[int], answer: An
             flag="--void",
             choices=("ignore", "class"),
         )
+    notes = [_as_chosen(census, answer)] if VOID in seen else []
     if answer == "ignore":
         void, seen = void | {VOID}, seen - {VOID}
     if len(seen) > MOST_CLASSES - 1:
@@ -192,9 +207,10 @@ def _without_list(census: Census, values: MaskValues, seen: set[int], answer: An
             "If the values number objects, import the set as instance masks; else add a classes.txt.",
         )
     if len(seen) == 1:
-        return Decision({seen.pop(): FOREGROUND}, void)
-    note = "No class list was found, so the classes are called after their values in the masks."
-    return Decision({value: f"class {value}" for value in sorted(seen)}, void, notes=(note,) if seen else ())
+        return Decision({seen.pop(): FOREGROUND}, void, notes=tuple(notes))
+    if seen:
+        notes.append("No class list was found, so the classes are called after their values in the masks.")
+    return Decision({value: f"class {value}" for value in sorted(seen)}, void, notes=tuple(notes))
 
 
 def _soft(census: Census, listed: dict[int, str]) -> Decision | None:

@@ -13,7 +13,14 @@ from engine.datasets.account import Account
 from engine.datasets.archive import Source
 from engine.datasets.commit import Mode
 from engine.datasets.edits import CLASS_NAME_LENGTH
-from engine.datasets.formats.base import LabelIssue, Reading, ReadOptions, Recognition, SourceView
+from engine.datasets.formats.base import (
+    LabelIssue,
+    Reading,
+    ReadOptions,
+    Recognition,
+    SourceView,
+    number_of,
+)
 from engine.datasets.formats.registry import Found, get_format, is_explicit, recognise, serving
 from engine.datasets.labels import ClassHead, ImageLabels
 from engine.datasets.staging import listed_files, staged_files
@@ -286,7 +293,10 @@ def _merge_classes(rows: Sequence[ImageLabels], known: Sequence[str], confirmed:
     into = {name: names[0] for names in groups.values() for name in names[1:] if name not in known}
     if into and not confirmed:
         doubled = [groups[name.casefold()] for name in dict.fromkeys(into.values())][:SHOWN_CLASSES]
-        listed = "; ".join(" and ".join(f"“{name}”" for name in names) for names in doubled)
+        listed = "; ".join(
+            " and ".join(f"“{name}” ({number_of(counts[name], 'label')})" for name in names)
+            for names in doubled
+        )
         raise QuestionError(
             f"Some classes differ only in upper and lower case: {listed}.",
             "Merge them, or rename them in the set.",

@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from engine.contracts.datasets import ImportOffer, Outcome
 from engine.datasets import importer, offers
@@ -110,3 +112,45 @@ def test_a_refusal_before_any_row_names_no_file(space: Workspace, tmp_path: Path
         importer.run(space.work(tmp_path / "set", **detection()))
     problem = problem_of(caught.value, kind_named("import"))
     assert (problem.issues, problem.issues_total, problem.issues_file) == ((), 0, "")
+
+
+# -- questions that say what they ask about ----------------------------------------------------------------
+
+
+def test_classes_that_differ_in_case_are_counted(space: Workspace, tmp_path: Path) -> None:
+    notes = [{"image_id": n, "category_id": int(n > 2)} for n in range(12)]
+    folder = coco(tmp_path / "set", "labels.json", [f"{n}.png" for n in range(12)], notes, "Cat", "cat")
+    error = asked(space, folder, **detection())
+    told = "“cat” (9 labels) and “Cat” (3 labels)."
+    assert error.message == f"Some classes differ only in upper and lower case: {told}"
+
+
+def test_categories_of_one_name_are_told_by_their_ids(space: Workspace, tmp_path: Path) -> None:
+    folder = coco(tmp_path / "set", "labels.json", ["a.png"], [{"image_id": 0}], "cat", "dog", "cat")
+    error = asked(space, folder, **detection())
+    assert error.message == "“labels.json” lists several categories called “cat” (ids 0, 2)."
+
+
+def test_exchanged_corners_are_shown_by_one(space: Workspace, tmp_path: Path) -> None:
+    picture(tmp_path / "set" / "a.png")
+    rows = "file,label,xmin,ymin,xmax,ymax\na.png,cat,6,5,2,1.5\na.png,cat,7,5,2,1\n"
+    (tmp_path / "set" / "boxes.csv").write_text(rows)
+    message = asked(space, tmp_path / "set", **detection()).message
+    assert message.endswith("one end stands before its beginning, as in boxes.csv, line 2: 6, 5, 2, 1.5.")
+
+
+def test_what_was_chosen_of_255_is_in_the_report(space: Workspace, tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+    for name in ("a", "b"):
+        picture(tmp_path / "set" / "images" / f"{name}.png")
+        drawn = np.zeros((8, 8), np.uint8)
+        drawn[:3], drawn[3], drawn[5:, 5:] = 1, 255, 2
+        Image.fromarray(drawn).save(tmp_path / "set" / "masks" / f"{name}.png")
+    choices = detection(task="semantic")
+    message = asked(space, tmp_path / "set", **choices).message
+    values = ["0: 46 px in 2 masks", "1: 48 px in 2 masks", "2: 18 px in 2 masks", "255: 16 px in 2 masks"]
+    assert message.endswith("; ".join(values) + ".")
+    report = space.run(tmp_path / "set", **choices, void="ignore")
+    assert "255 (16 px in 2 masks) does not count, as you chose." in report.notes
+    assert report.classes == ("class 1", "class 2")

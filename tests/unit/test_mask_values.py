@@ -112,6 +112,9 @@ def test_255_does_not_count_beside_listed_classes() -> None:
     assert "255 is not in the class list" in settled.notes[0]
     as_class = class_masks(picture([[0, 1, 255]]), values=LISTED, void="class")
     assert names(as_class) == ["cat", "dog", "class 255"]
+    assert as_class.notes == ("255 (1 px in 1 mask) is a class, as you chose.",)
+    chosen = class_masks(picture([[0, 1, 255]]), values=LISTED, void="ignore")
+    assert chosen.notes == ("255 (1 px in 1 mask) does not count, as you chose.",)
     said = class_masks(picture([[0, 1, 255]]), values=MaskValues({1: "cat"}, void=frozenset({255})))
     assert not said.notes
     assert [label.ignored for label in images(said)[0].labels] == [False, True]
@@ -124,15 +127,25 @@ def test_255_beside_unnamed_values_is_asked() -> None:
     assert caught.value.flag == "--void"
     assert "--void ignore" in caught.value.hint
     assert "--void class" in caught.value.hint
-    assert "255: 2 px in 1 mask" in caught.value.message
+    assert caught.value.message.endswith("0: 1 px in 1 mask; 1: 1 px in 1 mask; 255: 2 px in 1 mask.")
     assert names(class_masks(mask, void="class")) == ["class 1", "class 255"]
     ignored = class_masks(mask, void="ignore")
     assert names(ignored) == ["foreground"]
+    assert ignored.notes == ("255 (2 px in 1 mask) does not count, as you chose.",)
     assert regions(ignored) == {"foreground": [[0, 1, 0, 0]], "": [[0, 0, 1, 1]]}
+
+
+def test_of_many_values_the_most_frequent_are_told_in_order_and_255_in_any_case() -> None:
+    mask = picture([[*range(20), 255], [*range(1, 20), 0, 0]])
+    with pytest.raises(QuestionError) as caught:
+        class_masks(mask)
+    told = caught.value.message.partition("what it is: ")[2]
+    assert [part.split(":")[0] for part in told.split("; ")] == [*map(str, range(11)), "255", "and 9 more."]
 
 
 def test_the_answer_ignore_holds_where_255_stands_alone() -> None:
     settled = class_masks(picture([[0, 255]]), void="ignore")
+    assert settled.notes == ("255 (1 px in 1 mask) does not count, as you chose.",)
     assert names(settled) == []
     assert [label.ignored for label in images(settled)[0].labels] == [True]
 
@@ -144,7 +157,7 @@ def test_unnamed_classes_are_called_after_their_values() -> None:
 
 
 def test_values_outside_the_list_are_refused_with_their_histogram() -> None:
-    with pytest.raises(InputError, match=r"not in the class list: 9: 3 px in 2 masks; 5: 1 px in 1 mask\.$"):
+    with pytest.raises(InputError, match=r"not in the class list: 5: 1 px in 1 mask; 9: 3 px in 2 masks\.$"):
         try:
             class_masks(picture([[1, 9, 9]]), picture([[5, 9, 2]]), values=LISTED)
         except InputError as error:

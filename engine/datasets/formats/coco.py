@@ -326,8 +326,10 @@ def _refuse_doubled(files: Sequence[File], options: ReadOptions) -> None:
         names = Counter(category.name for category in one.categories.values())
         doubled = [name for name, count in names.items() if count > 1]
         if doubled and not options.merge_classes:
+            keys = [str(key) for key, known in one.categories.items() if known.name == doubled[0]]
+            ids = ", ".join(keys[:SHOWN])
             raise QuestionError(
-                f"“{one.path}” lists several categories called “{doubled[0]}”.",
+                f"“{one.path}” lists several categories called “{doubled[0]}” (ids {ids}).",
                 "Merge them, or give them names of their own.",
                 flag="--merge-classes",
             )
