@@ -25,7 +25,7 @@ NAME: Final = "import-name"
 TASK: Final = "other-task"
 MOST_NAMES: Final = 8
 MOST_OFFERS: Final = 9
-SCROLLS: Final = 430
+SCROLLS: Final = 380
 """Height in px of a list of more offers than these."""
 
 
@@ -78,6 +78,26 @@ def _offer(order: ImportOrder, offers: Sequence[ImportOffer]) -> ImportOffer | N
     return None if position == OTHER else offers[position]
 
 
+def as_taken(order: ImportOrder, offers: Sequence[ImportOffer]) -> ImportOrder:
+    """Return the order with the offer chosen that its import was started with."""
+    said = order.answers
+    for number, offer in enumerate(offers):
+        if (offer.task, offer.format, offer.schema_name) == (said.task, said.format, said.points):
+            return order.changed(choice=number)
+    return order.changed(choice=OTHER, other=said.task or "")
+
+
+def taken_as(order: ImportOrder, offers: Sequence[ImportOffer]) -> str:
+    """Say as Markdown what an import takes the set as, and why; empty when nobody has looked."""
+    tasks = {task.name: task.title for task in client().projects.tasks()}
+    offer = _offer(order, offers)
+    if offer is None:
+        return f"Taken as **{plain(tasks[order.other])}**, as chosen." if order.other in tasks else ""
+    parts = [tasks.get(offer.task, offer.task), offer.format_title, offer.schema_title]
+    names = " · ".join(plain(part) for part in parts if part)
+    return f"Taken as **{names}**  \n:gray[Why: {plain(offer.reason)}]"
+
+
 def _position(order: ImportOrder, offers: Sequence[ImportOffer]) -> int:
     """Return which offer is chosen; one that is not there counts as the recommended one."""
     if order.choice < 0 or not offers:
@@ -118,7 +138,9 @@ def _sentence(number: int, offer: ImportOffer, tasks: dict[str, TaskInfo]) -> st
         parts.append(offer.schema_title)  # its classes are some of the set's
     elif offer.classes:
         parts.append(count(len(offer.classes), "class", "classes"))
-    parts += [count(offer.images, "image")] if offer.images else []
+    images = count(offer.images, "image")
+    if offer.images and images not in offer.schema_title:
+        parts.append(images)
     mark = " :primary-badge[recommended]" if number == 0 else ""
     return f"**{plain(parts[0])}** · {' · '.join(map(plain, parts[1:]))}{mark}"
 

@@ -78,9 +78,14 @@ class ImportOrder(BaseModel):
         return Path(self.source) if self.source else None
 
     @property
+    def label(self) -> str:
+        """What the set is called where it comes from; empty for loose pictures."""
+        return Path((self.name or self.source).replace("\\", "/")).name
+
+    @property
     def suggestion(self) -> str:
         """A project's name, made of a file's or folder's; empty for loose pictures."""
-        stem = Path((self.name or self.source).replace("\\", "/")).name
+        stem = self.label
         for ending in ENDINGS:
             stem = stem[: -len(ending)] if stem.lower().endswith(ending) else stem
         words = " ".join(stem.replace("_", " ").replace("-", " ").split())

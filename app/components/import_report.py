@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import pandas as pd
 import streamlit as st
 
-from app.components.formats import count, plain
+from app.components.formats import brief, count, plain
 from app.components.page import card, guarded
 from app.engine_client import client
 from app.routes.urls import issues_url
@@ -21,6 +22,9 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 WORDS: Final = {"all": "all", Outcome.REPAIRED.value: "repaired", Outcome.SKIPPED.value: "skipped"}
 STOPPING: Final = "stopping"
 """The job that this browser tab has asked to stop."""
+PACE_SECONDS: Final = 3.0
+PACE_SHARE: Final = 0.02
+"""From when on the pace of a job says something: time since it started, share that is done."""
 _VARIES: Final = re.compile(r"“[^”]*”|(?<![\w.])[-+]?\d[\d,.]*(?<![,.])")
 """What differs from one file to the next within the same reason: names in quotes and numbers."""
 
@@ -43,7 +47,31 @@ def import_progress(job: JobInfo, *, title: str = "", stop: str = "Stop the impo
 def _doing(job: JobInfo) -> str:
     if job.state is JobState.QUEUED:
         return f"Waiting for {count(job.ahead, 'job')} before it" if job.ahead else "Starting"
-    return f"{plain(job.message) or 'Starting'} · {100 * (job.progress or 0.0):.0f} %"
+    parts = [plain(job.message) or "Starting", f"{100 * (job.progress or 0.0):.0f} %", _time_left(job)]
+    return " · ".join(part for part in parts if part)
+
+
+def _time_left(job: JobInfo) -> str:
+    """Say how long a job needs still, at its pace so far; empty while that would be a guess.
+
+    A look at a set tells of two steps only, and a second attempt starts anew: both have no pace.
+    """
+    done = job.progress or 0.0
+    if job.state is not JobState.RUNNING or job.started_at is None or job.attempt > 1:
+        return ""
+    spent = (datetime.now(UTC) - job.started_at).total_seconds()
+    if spent < PACE_SECONDS:
+        return ""
+    if job.kind == "recognise":
+        return f"{_roughly(spent)} so far"
+    return f"{_roughly(spent * (1 - done) / done)} left" if PACE_SHARE <= done < 1 else ""
+
+
+def _roughly(seconds: float) -> str:
+    """Write a time in s as the drop zone does: "40 s", "3 min", "1.5 h"."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _stop(job: str) -> None:
@@ -55,9 +83,11 @@ def import_card(report: ImportReport) -> None:
     """Draw the account of the last import; every repair and skip opens on demand."""
     with card("import", "Import"):
         st.markdown(f"{count(report.images, 'image')} taken in")
-        st.caption(f"{_account(report)}  \n{plain(report.format_reason)}")
+        reason = brief(report.format_reason)
+        whole = plain(report.format_reason) if reason != report.format_reason else None
+        st.caption(f"{_account(report)}  \n{plain(reason)}", help=whole)
         for note in report.notes:
-            st.caption(_sentence(note))
+            st.caption(_sentence(brief(note)), help=plain(note) if brief(note) != note else None)
         if report.issues_total:
             with st.container(horizontal=True, key="import-actions"):
                 if st.button("See each", key="see-issues", type="tertiary"):
@@ -132,14 +162,18 @@ def _table(issues: Sequence[ImportIssue]) -> None:
     if not issues:
         st.caption("Nothing fits this filter.")
         return
-    # The reason first: on a phone, what stands at the right is out of sight.
-    rows = [(for_people(i.reason), for_people(i.file), str(i.line or ""), i.outcome.value) for i in issues]
-    table = pd.DataFrame(rows, columns=["reason", "file", "line", "outcome"])
+    # What happened and why come first: on a phone, what stands at the right is out of sight.
+    rows = [(i.outcome.value, for_people(i.reason), for_people(i.file), str(i.line or "")) for i in issues]
+    table = pd.DataFrame(rows, columns=["outcome", "reason", "file", "line"])
     if not table["line"].any():
         table = table.drop(columns="line")
     with st.container(key="issue-table"):
         st.dataframe(
-            table, hide_index=True, height="auto" if len(rows) <= 9 else 360, alt="Repairs and skips"
+            table,
+            hide_index=True,
+            height="auto" if len(rows) <= 9 else 360,
+            column_config={"outcome": st.column_config.Column(width=80)},
+            alt="Repairs and skips",
         )
 
 

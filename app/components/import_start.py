@@ -5,6 +5,7 @@ from __future__ import annotations
 from app import state
 from app.components.import_order import ImportOrder, open_order
 from app.engine_client import client
+from engine.errors import NotFoundError
 
 
 def look(order: ImportOrder, project: str | None) -> None:
@@ -32,3 +33,14 @@ def start(order: ImportOrder, project: str | None) -> None:
     )
     state.written(write)
     open_order(job.id, order, state.here().project)
+
+
+def is_there(order: ImportOrder) -> bool:
+    """Say whether what was uploaded for an order can be read once more.
+
+    A place on this machine counts as there: whether it may be read, and is, is for the facade to say.
+    """
+    try:
+        return all(client().datasets.upload_path(upload).exists() for upload in order.uploads)
+    except NotFoundError:
+        return False

@@ -7,18 +7,20 @@ from typing import Final
 import streamlit as st
 
 from app import state
-from app.components.import_choice import choose
-from app.components.import_order import ImportOrder, order_of
-from app.components.import_questions import questions
-from app.components.import_report import import_progress
-from app.components.import_start import look, start
+from app.components.formats import plain
+from app.components.import_choice import as_taken, choose, taken_as
+from app.components.import_order import ImportOrder, open_order, order_of
+from app.components.import_questions import choose_again, question, question_of
+from app.components.import_report import STOPPING, import_progress
+from app.components.import_start import is_there, look, start
 from app.components.onward import onward
-from app.components.page import live, say, show_problem
+from app.components.page import card, guarded, live, show_problem
 from app.components.upload import upload_zone
 from app.engine_client import client
 from engine.api.places import places_offered
+from engine.contracts.datasets import ImportOffer
 from engine.contracts.jobs import ENDED, JobInfo, JobState
-from engine.errors import LensmithError
+from engine.errors import LensmithError, NotFoundError
 
 LOOKING: Final = "recognise"
 """The kind of job that looks at a set without taking it in."""
@@ -26,6 +28,8 @@ THROUGH: Final = "imports-through"
 """The imports that have led this browser tab to Data."""
 TICKING: Final = "import-ticking"
 """The job that this browser tab asks about by a timer."""
+CHANGING: Final = "import-changing"
+"""The job that is being stopped because its set is something else."""
 
 
 def sources(project: str | None, *, recognise: bool) -> None:
@@ -68,8 +72,13 @@ def watch(job: JobInfo, project: str | None = None) -> bool:
     if job.state is JobState.SUCCEEDED:
         return _through(job)
     if job.state in ENDED:
-        _ended(job)
-        return False
+        return _ended(job)
+    _running(job)
+    return True
+
+
+def _running(job: JobInfo) -> None:
+    """Draw how far the job is, below what the set is taken as and why, which can be changed."""
 
     def part() -> None:
         now = client().jobs.get(job.id)
@@ -78,8 +87,35 @@ def watch(job: JobInfo, project: str | None = None) -> bool:
         import_progress(now, stop="Stop looking" if job.kind == LOOKING else "Stop the import")
 
     st.session_state[TICKING] = job.id
-    live(0.7)(part)
-    return True
+    order, _ = order_of(job.id)
+    with card("taking", plain(order.label) if order else ""):
+        if order is not None and order.looked and job.kind != LOOKING:
+            _what_it_is(job, order)
+        live(0.7)(part)
+
+
+def _what_it_is(job: JobInfo, order: ImportOrder) -> None:
+    """Say what the set is taken as and why; to change it, the import stops and the choice opens."""
+    offers = _offers(order)
+    with st.container(horizontal=True, vertical_alignment="top", key="taken-as"):
+        st.markdown(taken_as(as_taken(order, offers), offers), width="stretch")
+        # On Data, which an import that came with a project shows, there is no choice to open.
+        if state.here().job == job.id:
+            asked = st.session_state.get(STOPPING) == job.id
+            st.button("Change", key="change", disabled=asked, on_click=guarded(_change), args=(job.id,))
+
+
+def _offers(order: ImportOrder) -> tuple[ImportOffer, ...]:
+    try:
+        return client().datasets.offers(order.looked)
+    except NotFoundError:  # the look stands in the address only
+        return ()
+
+
+def _change(job: str) -> None:
+    """Stop an import; what it is taken as is asked as soon as it has ended."""
+    client().jobs.cancel(job)
+    st.session_state[STOPPING] = st.session_state[CHANGING] = job
 
 
 def _through(job: JobInfo) -> bool:
@@ -103,14 +139,51 @@ def project_of(job: JobInfo) -> str | None:
     return job.project or (job.result or {}).get("project")
 
 
-def _ended(job: JobInfo) -> None:
-    """Say why nothing was taken in, with what a person can answer or choose instead."""
+def _ended(job: JobInfo) -> bool:
+    """Say why nothing was taken in, with what a person can answer or choose instead.
+
+    Returns whether the screen belongs to it, as it does while a question is open.
+    """
     project = project_of(job) or state.here().project
     order, _ = order_of(job.id)
+    if order is not None and not is_there(order):
+        order = None  # nothing that was said of it helps without it
     if job.problem is None:
-        what = "Looking at the set" if job.kind == LOOKING else "The import"
-        say(f"{what} was stopped. Nothing was taken in.", "look", key="stopped")
-        return
-    # What was uploaded is there still only after a question.
-    again = bool(order and order.looked and (order.source or job.problem.flag))
-    questions(job.problem, order, project, again=again)
+        if order is not None and st.session_state.pop(CHANGING, None) == job.id:
+            open_order(order.looked, as_taken(order, _offers(order)), state.here().project)
+        _stopped(job, order, project)
+        return False
+    if order is not None and question(job.problem, order, project):
+        return True
+    asked = question_of(job.problem)
+    with st.container(key="say-wrong-import", gap="small"):
+        st.markdown(f"**{plain(job.problem.message)}**  \n{plain(asked.hint)}")
+        if order is not None:
+            _once_more(job, order, project)
+        elif asked.answers or asked.field:
+            st.markdown("What was uploaded is not here any more: drop it once more.")
+    return False
+
+
+def _stopped(job: JobInfo, order: ImportOrder | None, project: str | None) -> None:
+    what = "Looking at the set" if job.kind == LOOKING else "The import"
+    of = f" of “{plain(order.label)}”" if order is not None and order.label else ""
+    with st.container(key="say-look-stopped", gap="small"):
+        st.markdown(f"{what}{of if job.kind != LOOKING else ''} was stopped. Nothing was taken in.")
+        if order is not None:
+            _once_more(job, order, project)
+
+
+def _once_more(job: JobInfo, order: ImportOrder, project: str | None) -> None:
+    """Draw how what is still there can be taken in without giving it once more."""
+    looking = job.kind == LOOKING
+    # The same bytes would end as they did; a folder may have been mended meanwhile.
+    same = job.problem is not None and job.problem.of_input and not order.source
+    with st.container(horizontal=True, vertical_alignment="center", key="once-more"):
+        if not same and st.button("Start again", key="start-again"):
+            try:
+                (look if looking else start)(order, state.here().project if looking else project)
+            except LensmithError as problem:
+                show_problem(problem)
+        if order.looked and not looking:
+            choose_again(order)
