@@ -234,6 +234,13 @@ def test_hostile_names_in_offers_stay_letters(open_screen: Open) -> None:
     assert_escaped(test, "<img", "[a](", ":red[")
 
 
+def test_an_offer_says_its_number_of_images_once(open_screen: Open) -> None:
+    facade = world(offer(schema_name="a.json", schema_title="a.json: 2 images", images=2), offer())
+    test = open_screen("new", facade, job="look1", **{"import": said()})
+    assert test.radio(key="offer").options[0].count("2 images") == 1
+    assert "18 images" in test.radio(key="offer").options[1]
+
+
 # -- places on this machine --------------------------------------------------------------------------
 
 

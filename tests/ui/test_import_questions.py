@@ -25,6 +25,8 @@ from tests.ui.sets import ask, dialog, imports, press, said, world
         ("--accept-skips", "answer", {"accept_skips": True}),
         ("--merge-classes", "answer", {"merge_classes": True}),
         ("--swap-boxes", "answer", {"swap_boxes": True}),
+        ("--swap-boxes", "answer-1", {"accept_skips": True}),
+        ("--format", "answer", {"format": "loose_images"}),
         ("--rescale", "answer", {"rescale": True}),
         ("--rescale", "answer-1", {"accept_skips": True}),
         ("--void", "answer", {"void": "ignore"}),
@@ -51,6 +53,82 @@ def test_channels_are_typed(open_screen: Open) -> None:
     test.text_input(key="answer-typed").input("3,2,1")
     press(test, "Import with these")
     assert imports(facade)[-1][-1] == {"mode": "add", "channels": "3,2,1"}
+
+
+@pytest.mark.parametrize(
+    ("flag", "primary"),
+    [
+        ("--accept-skips", []),
+        ("--merge-classes", ["Merge these classes"]),
+        ("--swap-boxes", ["Exchange the corners"]),
+        ("--rescale", ["Rescale the labels with their pictures"]),
+        ("--void", ["Pixels of 255 do not count"]),
+        ("--schema", []),
+        ("--format", ["Choose again what it is"]),
+        ("--channels", ["Import with these"]),
+    ],
+)
+def test_a_question_stands_alone_with_the_name_of_its_set(
+    open_screen: Open, flag: str, primary: list[str]
+) -> None:
+    facade = world()
+    ask(facade, flag, choices=("person", "hand") if flag == "--schema" else ())
+    test = open_screen("new", facade, job="import1", **{"import": said()})
+    assert "A question about “my_set.zip”" in words(test).replace("\\", "")
+    assert not [field for field in test.text_input if field.key == "folder-path"]
+    assert [b.label for b in test.button if b.proto.type == "primary"] == primary
+    assert [b.label for b in test.button].count("Choose again what it is") == 1
+    press(test, "Other pictures")
+    assert test.text_input(key="folder-path")
+    assert "What now?" not in words(test)
+
+
+def test_labels_of_another_task_lead_back_to_what_was_recommended(open_screen: Open) -> None:
+    facade = world()
+    ask(facade, "--format", choices=("loose_images",))
+    wrong = said(choice=-1, other="classification", answers={"task": "classification"})
+    test = open_screen("new", facade, job="import1", **{"import": wrong})
+    assert "loose_images" not in words(test)
+    press(test, "Choose again what it is")
+    assert test.radio(key="offer").value == 0
+    assert not imports(facade)
+    press(test, "Import")
+    assert imports(facade)[-1][2] == ("u1", "u2"), "what was uploaded is taken"
+    assert imports(facade)[-1][-1]["task"] == "instance"
+
+
+def test_labels_of_another_task_become_a_project_of_their_own(open_screen: Open) -> None:
+    facade = world()
+    ask(facade, "--format", choices=("loose_images",))
+    added = said(looked="")
+    test = open_screen("new", facade, project="p1", job="import1", **{"import": added})
+    assert [b.label for b in test.button if b.proto.type == "primary"] == ["Make a new project of it"]
+    assert "Choose again what it is" not in [b.label for b in test.button]
+    press(test, "Make a new project of it")
+    assert ("start_recognition", None, ("u1", "u2")) in facade.calls
+    assert "project" not in test.query_params
+    assert test.text_input(key="import-name").value == "My set"
+    press(test, "Import")
+    assert imports(facade)[-1][3:5] == (None, "My set")
+
+
+def test_pictures_of_another_task_are_added_without_labels(open_screen: Open) -> None:
+    facade = world()
+    ask(facade, "--format", choices=("loose_images",))
+    test = open_screen("new", facade, project="p1", job="import1", **{"import": said(looked="")})
+    press(test, "Add the pictures without labels")
+    assert imports(facade)[-1][3] == "p1"
+    assert imports(facade)[-1][-1] == {"mode": "add", "format": "loose_images"}
+
+
+def test_a_question_about_what_is_gone_asks_for_it_again(open_screen: Open) -> None:
+    facade = world()
+    facade.datasets.there = False
+    ask(facade, "--void")
+    test = open_screen("new", facade, job="import1", **{"import": said()})
+    assert "drop it once more" in words(test)
+    assert test.text_input(key="folder-path")
+    assert not [b for b in test.button if b.key == "answer"]
 
 
 def test_answers_add_up(open_screen: Open) -> None:
