@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 from engine.datasets.paths import LITTER, PATH_LENGTH, clean_path, shown, suffix_of
 from engine.datasets.tar_files import Window, inflate, is_tar, list_tar, packing
-from engine.datasets.zip_files import list_zip, open_entry
+from engine.datasets.zip_files import list_zip, open_entry, unreadable
 from engine.errors import ArchiveError, InputError, LimitError
 from engine.settings import Limits
 
@@ -328,9 +328,7 @@ def _gather(name: str, path: Path, gathered: _Gathered, scratch: Path | None) ->
         _gather_zip(path, gathered)
     elif _is_archive(name):
         kind = {".zip": "ZIP", ".tar": "TAR"}.get(suffix_of(name), "ZIP or TAR")
-        raise ArchiveError(
-            f"“{shown(name)}” is no {kind} that can be read.", "Pack the pictures into an ordinary ZIP."
-        )
+        raise unreadable(path, shown(name), kind)
     else:
         gathered.add(name, path.stat().st_size, str(path))
 

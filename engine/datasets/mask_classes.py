@@ -165,8 +165,7 @@ def _with_list(
         void.add(VOID)
     elif VOID in outside:
         notes.append(
-            f"255 is not in the class list: its {census.pixels[VOID]:,} pixels in "
-            f"{census.pictures[VOID]:,} {'mask' if census.pictures[VOID] == 1 else 'masks'} count "
+            f"255 is not in the class list: its {_extent(census, VOID)} count "
             "neither as a class nor as background."
         )
         outside.discard(VOID)
@@ -234,7 +233,7 @@ def _soft(census: Census, listed: dict[int, str]) -> Decision | None:
         return Decision({HALF: name}, soft=name, notes=(note,))
     if census.lossy and not listed:
         raise InputError(
-            f"{census.lossy:,} masks were saved with loss (JPEG), which changed their values: "
+            f"{number_of(census.lossy, 'mask')} saved with loss (JPEG), which changed the values: "
             f"{histogram(census, set(census.pixels))}.",
             "Save the masks as PNG.",
         )

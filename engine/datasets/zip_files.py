@@ -13,6 +13,8 @@ from typing import BinaryIO, cast
 from engine.errors import ArchiveError, LimitError
 from engine.settings import Limits
 
+START = b"PK\x03\x04"
+"""What a ZIP with at least one file begins with; where it ends stands a list of all files."""
 LOCAL_HEADER = 30  # bytes of a ZIP's local file header before the name
 METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA})
 
@@ -42,6 +44,18 @@ def list_zip(path: Path, limits: Limits) -> Iterator[ZipEntry]:
         if not entry.is_dir():
             # orig_filename keeps what zipfile cuts off at a zero byte.
             yield ZipEntry(position, entry.orig_filename, entry.file_size, _refusal(entry))
+
+
+def unreadable(path: Path, name: str, kind: str) -> ArchiveError:
+    """Say that a file which is called an archive is none, or only the beginning of one."""
+    with path.open("rb") as stream:
+        start = stream.read(len(START))
+    if start in (b"", START):
+        return ArchiveError(
+            f"“{name}” is no {kind} that can be read: its end is missing.",
+            "It may have arrived incompletely; download, copy or upload it once more.",
+        )
+    return ArchiveError(f"“{name}” is no {kind} that can be read.", "Pack the pictures into an ordinary ZIP.")
 
 
 def open_entry(file: str, position: int, name: str) -> BinaryIO:

@@ -157,7 +157,14 @@ def test_limits(tmp_path: Path, change: dict[str, int], words: str) -> None:
 def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "a.zip", {"a.jpg": os.urandom(2_000)})
     path.write_bytes(path.read_bytes()[:1_000])
-    with pytest.raises(ArchiveError, match="no ZIP"):
+    with pytest.raises(ArchiveError, match=r"no ZIP .* its end is missing") as caught:
+        opened(path)
+    assert "arrived incompletely" in caught.value.hint
+    path.write_bytes(b"")
+    with pytest.raises(ArchiveError, match="its end is missing"):
+        opened(path)
+    path.write_bytes(b"<html>not found</html>")
+    with pytest.raises(ArchiveError, match=r"is no ZIP that can be read\. Pack"):
         opened(path)
 
 

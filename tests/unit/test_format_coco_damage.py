@@ -124,7 +124,7 @@ def test_other_json_is_no_coco(folder: Path, text: str) -> None:
 def test_an_image_without_a_name_is_refused(folder: Path) -> None:
     """Not taken for something else, where all labels would be lost without a word."""
     said = refused(folder, TEXT.replace(b'"file_name": "a.png"', b'"path": "a.png"'))
-    assert "1 images without a file_name" in said
+    assert "1 image without a file_name" in said
 
 
 def test_a_million_brackets_in_a_text_are_no_nesting(folder: Path) -> None:

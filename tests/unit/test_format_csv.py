@@ -231,3 +231,14 @@ def test_answers_that_contradict_are_skipped(tmp_path: Path) -> None:
 
 def test_zeros_and_ones_about_something_else_are_no_tags(tmp_path: Path) -> None:
     assert kinds(table_source(tmp_path, "name,adult,member\nBob,1,0\nEve,0,1\n", "a.jpg")) == ()
+
+
+def test_the_reason_says_how_much_there_is_and_whether_a_split_comes_with_it(tmp_path: Path) -> None:
+    plain = csv_table.recognise(
+        SourceView(table_source(tmp_path / "1", "path,label\na.jpg,cat\nb.jpg,dog\n", "a.jpg", "b.jpg"))
+    )
+    assert plain is not None and plain.reason.endswith(" lists 2 images with a class and no split")
+    split = csv_table.recognise(
+        SourceView(table_source(tmp_path / "2", "path,label,split\na.jpg,cat,train\n", "a.jpg"))
+    )
+    assert split is not None and split.reason.endswith(" lists 1 image with a class and a split")

@@ -222,3 +222,19 @@ def test_hostile_file_names_survive(tmp_path: Path) -> None:
     heads = (ClassHead("cat", ("a", "b")), ClassHead("dog", ("c",)))
     out = ExportSet("points", heads, hostile_rows(tmp_path / "from", labels))
     assert_round_trip(deeplabcut.FORMAT, out, tmp_path / "set")
+
+
+def test_only_the_tables_of_the_chosen_points_are_read(tmp_path: Path) -> None:
+    pictures(tmp_path, "labeled-data/v/a.png", "labeled-data/w/b.png", "labeled-data/w/c.png", "d.png")
+    put(tmp_path, MANY + "labeled-data,v,a.png,1,2,,,5,6\n", "labeled-data/v/CollectedData_me.csv")
+    alone = SINGLE + "labeled-data/w/b.png,1,2,3,4\nlabeled-data/w/c.png,1,2,3,4\n"
+    put(tmp_path, alone, "labeled-data/w/CollectedData_me.csv")
+    found = deeplabcut.recognise(view(tmp_path))
+    assert found is not None and [one.classes for one in found.schemas] == [
+        ("mouse",), ("single",), ("animal",),
+    ]  # fmt: skip
+    images, issues = read(tmp_path, "animal")
+    assert list(images) == ["labeled-data/w/b.png", "labeled-data/w/c.png"] and not issues
+    images, _ = read(tmp_path, "mouse")
+    assert list(images) == ["labeled-data/v/a.png"]
+    assert reading(tmp_path, "mouse").notes == ("2 pictures with other points: for a project of their own.",)

@@ -84,7 +84,7 @@ def test_types_and_scores(line: str, name: str, score: str | None) -> None:
         (CAR.replace("629.75", "1e999"), "not finite"),
         (CAR.replace("599.41", "left"), "15 columns"),
         (CAR.replace("599.41", "5_9"), "15 columns"),
-        (CAR.replace(" ", ","), "1 columns"),
+        (CAR.replace(" ", ","), "1 column;"),
     ],
 )
 def test_damage_skips_the_line(tmp_path: Path, line: str, reason: str) -> None:

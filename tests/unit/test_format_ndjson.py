@@ -187,7 +187,7 @@ def test_an_infinite_number_is_skipped(tmp_path: Path) -> None:
     ("annotations", "message"),
     [
         ({"boxes": [[5, 0.5, 0.5, 1, 1], [-1, 0.5, 0.5, 1, 1]]}, "use the classes -1, 5"),
-        ({"boxes": [[0, 120, 80, 30, 30]]}, r"coordinates in px \(line 2\)"),
+        ({"boxes": [[0, 120, 80, 30, 30]]}, r"has 1 label in px \(line 2\)"),
     ],
 )
 def test_what_would_teach_wrong_labels_is_refused(tmp_path: Path, annotations: object, message: str) -> None:

@@ -40,7 +40,7 @@ def test_a_folder_for_each_image(tmp_path: Path) -> None:
     assert made.drawn("train/b2/images/b2.png") == [("object", inside(TWO))]
     assert made.drawn("test/c3/images/c3.png") == []
     assert {row.split for row in made.rows.values()} == {"train", "test"}
-    assert made.reading.notes == ("2 masks of another sort are not used.",)
+    assert made.reading.notes == ("Not used: 2 masks of another sort.",)
     assert mask_pairs.recognise(view_of(tmp_path)) is not None
 
 

@@ -134,7 +134,7 @@ def test_numbers_by_the_folders_of_the_images(tmp_path: Path) -> None:
         (("paper",), "test"),
     ]
     assert any("folders" in note for note in reading.notes)
-    assert "3 lines of further lists say the same again and were not counted." in reading.notes
+    assert "Not counted, since further lists say the same again: 3 lines." in reading.notes
 
 
 def test_numbers_that_nothing_names_stay_numbers(tmp_path: Path) -> None:

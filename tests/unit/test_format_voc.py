@@ -175,7 +175,7 @@ def test_splits_of_the_lists(tmp_path: Path) -> None:
     }
     assert images["VOC/JPEGImages/a.png"].repairs == ("it stands in the lists train, val; train is taken",)
     assert not issues and reading.notes == (
-        "1 names in “VOC/ImageSets/Main/train.txt” belong to no image of the source.",
+        "“VOC/ImageSets/Main/train.txt” names 1 image that the source does not hold.",
     )
 
 
@@ -313,3 +313,25 @@ def test_blood_cells() -> None:
 def test_raccoons() -> None:
     images, issues, _ = rows_of(voc.FORMAT, DATA / "raccoon")
     assert len(images) == 200 and sum(len(row.labels) for row in images.values()) == 217 and not issues
+
+
+def test_the_reason_says_how_much_there_is_and_whether_a_split_comes_with_it(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        picture(tmp_path / f"JPEGImages/{name}.png")
+        put(tmp_path, **{f"Annotations__{name}_dot_xml": xml(thing() * (2 if name == "a" else 1))})
+    found = recognised(voc.FORMAT, tmp_path)
+    assert found is not None and found.reason == "2 XML files in the style of Pascal VOC with 3 objects"
+    put(tmp_path, ImageSets__Main__train_dot_txt="a\nb\n")
+    found = recognised(voc.FORMAT, tmp_path)
+    assert found is not None and found.reason.endswith(" with 3 objects and a split")
+
+
+def test_of_many_files_the_number_of_objects_is_estimated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(voc, "LOOKED_AT", 10)
+    for number in range(25):
+        picture(tmp_path / f"{number}.png")
+        put(tmp_path, **{f"{number}_dot_xml": xml(thing() * 4)})
+    found = recognised(voc.FORMAT, tmp_path)
+    assert found is not None and found.reason.endswith(" with about 100 objects")

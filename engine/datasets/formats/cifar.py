@@ -20,6 +20,7 @@ from engine.datasets.formats.base import (
     Recognition,
     Row,
     SourceView,
+    number_of,
 )
 from engine.datasets.formats.packed import PictureBlock, expand_blocks, free_folder
 from engine.datasets.formats.text_lists import class_names
@@ -66,7 +67,8 @@ def recognise(view: SourceView) -> Recognition | None:
         return None
     count = sum(batch.count for batch in batches)
     names = _names(view, batches[0])
-    reason = f"{len(batches)} files with {count:,} pictures of CIFAR-{10 if batches[0].labels == 1 else 100}"
+    title = "CIFAR-10" if batches[0].labels == 1 else "CIFAR-100"
+    reason = f"{number_of(len(batches), 'file')} with {number_of(count, 'picture')} of {title}"
     return Recognition(reason, ("class",), names, count)
 
 

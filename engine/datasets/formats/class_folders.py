@@ -23,6 +23,7 @@ from engine.datasets.formats.base import (
     Row,
     SourceView,
     clean_class,
+    number_of,
     split_of,
 )
 from engine.datasets.formats.writing import ImageNames
@@ -59,7 +60,7 @@ def recognise(view: SourceView) -> Recognition | None:
         return None
     shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
     where = f" under {', '.join(splits)}" if splits else ""
-    reason = f"{len(names)} folders with pictures{where}: {shown}"
+    reason = f"{number_of(len(names), 'folder')} with pictures{where}: {shown}"
     return Recognition(reason, ("class",), tuple(names), len(view.images))
 
 

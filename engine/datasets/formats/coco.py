@@ -219,8 +219,8 @@ def _file(view: SourceView, member: Member) -> File | None:
     if unknown:
         listed = ", ".join(list(unknown)[:SHOWN])
         raise InputError(
-            f"“{member.path}” has {sum(unknown.values()):,} annotations with category ids that it does not "
-            f"list: {listed}.",
+            f"“{member.path}” has {number_of(unknown.total(), 'annotation')} with category ids that it does "
+            f"not list: {listed}.",
             "Add them to its categories.",
         )
     return one
@@ -275,7 +275,7 @@ def _images(view: SourceView, member: Member) -> dict[int | str, Image]:
             )
     if images and nameless:
         raise InputError(
-            f"“{member.path}” lists {nameless:,} images without a file_name.", "Export it again."
+            f"“{member.path}” lists {number_of(nameless, 'image')} without a file_name.", "Export it again."
         )
     return images
 

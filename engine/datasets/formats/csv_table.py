@@ -22,6 +22,7 @@ from engine.datasets.formats.base import (
     SourceView,
     clean_class,
     missing_image,
+    number_of,
     repaired,
     skipped,
 )
@@ -34,11 +35,11 @@ from engine.datasets.labels import ClassHead, ImageLabels, Label
 __all__ = ["FORMAT", "clean_class", "read", "recognise", "write"]
 
 TWICE = "“{}” is listed twice; counted once"
-WORDS: dict[LabelKind, str] = {
-    "class": "images with a class",
-    "tags": "images with tags",
-    "boxes": "objects with a box",
-    "points": "objects with points",
+WORDS: dict[LabelKind, tuple[str, str]] = {
+    "class": ("image", "with a class"),
+    "tags": ("image", "with tags"),
+    "boxes": ("object", "with a box"),
+    "points": ("object", "with points"),
 }
 Together = tuple[str, list[Entry]]
 """An image and all its rows."""
@@ -53,18 +54,21 @@ def recognise(view: SourceView) -> Recognition | None:
     each = [kinds_of(listing.columns, facts) for listing, facts in tables]
     kinds = tuple(kind for kind in each[0] if all(kind in found for found in each)) or each[0]
     files = ", ".join(listing.path for listing, _ in tables)
-    reason = f"{files} lists {WORDS[kinds[0]]}"
-    if any(one.columns.split is not None or one.split or one.by_folder for one, _ in tables):
-        reason += " and a split"
+    images = set().union(*(facts.seen for _, facts in tables))
+    rows = sum(facts.rows for _, facts in tables)
+    objects = sum(sum(facts.objects.values()) for _, facts in tables)
+    thing, told = WORDS[kinds[0]]
+    lists = "lists" if len(tables) == 1 else "list"
+    reason = f"{files} {lists} {number_of(objects if columns.has_geometry else rows, thing)} {told}"
+    split = any(one.columns.split is not None or one.split or one.by_folder for one, _ in tables)
+    reason += " and a split" if split else " and no split"
     if columns.separators:
         reason += f", separated by “{columns.separators}”"
     if columns.points:
-        reason += f" ({len(columns.points)} points)"
+        reason += f" ({number_of(len(columns.points), 'point')})"
     if columns.relative:
         reason += ", as shares of width and height"
     names = dict.fromkeys(chain.from_iterable(classes_of(one.columns, facts) for one, facts in tables))
-    images = set().union(*(facts.seen for _, facts in tables))
-    rows = sum(facts.rows for _, facts in tables)
     return Recognition(
         reason,
         kinds,

@@ -25,6 +25,7 @@ from engine.datasets.formats.base import (
     Row,
     SourceView,
     clean_class,
+    number_of,
 )
 from engine.datasets.formats.mask_drawing import blank, label_pixels, save_mask
 from engine.datasets.formats.mask_folders import (
@@ -65,7 +66,7 @@ def recognise(view: SourceView) -> Recognition | None:
     if not (tables or called or (not listed and are_numbered(look(view, paths, MaskValues())))):
         return None
     told_by = f", {tables:,} with a list of classes" if tables else ""
-    reason = f"{len(paths):,} masks whose values number objects{told_by}, as {paths[0]}"
+    reason = f"{number_of(len(paths), 'mask')} whose values number objects{told_by}, as {paths[0]}"
     return Recognition(reason, ("masks", "regions"), images=len(pairs.images))
 
 

@@ -22,6 +22,7 @@ from engine.datasets.formats.base import (
     Recognition,
     Row,
     SourceView,
+    number_of,
     skipped,
 )
 from engine.datasets.formats.text_lists import FolderSplits, LabelTexts, first_lines, lines, rows_of_text
@@ -61,7 +62,7 @@ def parse_line(text: str) -> Label:
     while count < len(words) - 1 and _is_number(words[-1 - count]):
         count += 1
     if count not in (14, 15):
-        raise ValueError(f"it has {len(words)} columns; a type with 14 or 15 numbers is needed")
+        raise ValueError(f"it has {number_of(len(words), 'column')}; a type with 14 or 15 numbers is needed")
     name, cells = " ".join(words[:-count]), words[-count:]
     box = (float(cells[3]), float(cells[4]), float(cells[5]), float(cells[6]))
     if not all(math.isfinite(edge) for edge in box):

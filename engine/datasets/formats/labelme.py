@@ -30,6 +30,7 @@ from engine.datasets.formats.base import (
     Row,
     SourceView,
     clean_class,
+    number_of,
     skipped,
 )
 from engine.datasets.formats.conventions import CORNERS, circle, class_of, folder_splits, weave
@@ -352,7 +353,7 @@ def _part(shape: dict[str, Any], name: str, size: tuple[int, int] | None) -> Lab
     if kind == "mask" and len(corners) == 2:
         return replace(label, mask=_mask(words(shape.get("mask")), corners[0], size))
     if kind in ("rectangle", "circle", "mask"):
-        raise ValueError(f"a {kind} with {len(corners)} points")
+        raise ValueError(f"a {kind} with {number_of(len(corners), 'point')}")
     raise ValueError(f"a shape of the kind “{kind[:40]}” cannot be used")
 
 

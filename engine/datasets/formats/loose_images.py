@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from engine.datasets.formats.base import DatasetFormat, Reading, ReadOptions, Recognition, SourceView
+from engine.datasets.formats.base import (
+    DatasetFormat,
+    Reading,
+    ReadOptions,
+    Recognition,
+    SourceView,
+    number_of,
+)
 from engine.datasets.labels import ImageLabels
 
 
@@ -10,7 +17,9 @@ def recognise(view: SourceView) -> Recognition | None:
     """Recognise any source that holds pictures."""
     if not view.images:
         return None
-    return Recognition(f"{len(view.images):,} pictures without labels", ("none",), (), len(view.images))
+    return Recognition(
+        f"{number_of(len(view.images), 'picture')} without labels", ("none",), (), len(view.images)
+    )
 
 
 def read(view: SourceView, _options: ReadOptions) -> Reading:

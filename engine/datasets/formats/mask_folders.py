@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from engine.contracts.datasets import Split
 from engine.datasets import masks
 from engine.datasets.archive import reading
-from engine.datasets.formats.base import SPLIT_NAMES, Row, SourceView, skipped, split_of
+from engine.datasets.formats.base import SPLIT_NAMES, Row, SourceView, number_of, skipped, split_of
 from engine.datasets.formats.text_lists import FolderSplits, some
 from engine.datasets.labels import ImageLabels, MaskFile, MaskMeaning, MaskValues
 from engine.datasets.mask_pictures import MOST_CLASSES, MaskPicture, read_mask
@@ -370,21 +370,23 @@ def _one_each(
 
 def _left_note(left: Counter[str]) -> Iterator[str]:
     for word, number in sorted(left.items()):
-        yield f"{number:,} masks of another sort (“{word}”) are not used; the images have other masks."
+        masks_left = number_of(number, "mask")
+        yield f"Not used: {masks_left} of another sort (“{word}”); the images have other masks."
 
 
 def _others_note(others: Sequence[str]) -> Iterator[str]:
     if others:
+        example = some(sorted(others), 1)
         yield (
-            f"{len(others):,} pictures in other folders of masks belong to no image by their names "
-            f"({some(sorted(others), 1)}); they are not used."
+            f"Not used, since they belong to no image by their names: {number_of(len(others), 'picture')} in "
+            f"other folders of masks ({example})."
         )
 
 
 def _output_note(outputs: set[str]) -> Iterator[str]:
     if outputs:
         example = some(sorted(outputs), 1)
-        yield f"{len(outputs):,} pictures are predictions by their names ({example}); they are left out."
+        yield f"Left out as predictions by their names: {number_of(len(outputs), 'picture')} ({example})."
 
 
 def export_path(path: str) -> str:

@@ -6,6 +6,7 @@ A value of a mask is a class. What the values mean is said by a list beside (``c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -18,6 +19,7 @@ from engine.datasets.formats.base import (
     ReadOptions,
     Recognition,
     SourceView,
+    number_of,
 )
 from engine.datasets.formats.mask_drawing import blank, label_pixels, save_mask
 from engine.datasets.formats.mask_folders import (
@@ -30,8 +32,11 @@ from engine.datasets.formats.mask_folders import (
 )
 from engine.datasets.formats.mask_lists import IGNORED, VOID, described, find_list, heads, mask_values
 from engine.datasets.formats.object_table import find_table
+from engine.datasets.formats.text_lists import some
 from engine.datasets.formats.writing import ImageNames
 from engine.datasets.labels import ImageLabels, MaskValues
+from engine.datasets.mask_classes import SHOWN
+from engine.datasets.mask_pictures import MaskPicture
 from engine.errors import InputError
 
 
@@ -46,12 +51,22 @@ def recognise(view: SourceView) -> Recognition | None:
     if not are_masks(view, paths, values) or (not listed.path and are_numbered(pictures)):
         return None
     told = f"; classes in {PurePosixPath(listed.path).name}: {described(values)}" if values.names else ""
+    told = told or _values(pictures, len(paths))
     return Recognition(
-        f"{len(paths):,} images with a mask of the same name, as {paths[0]}{told}",
+        f"{number_of(len(paths), 'image')} with a mask of the same name, as {paths[0]}{told}",
         ("regions",),
         tuple(head.name for head in heads(values)),
         len(pairs.images),
     )
+
+
+def _values(pictures: Sequence[MaskPicture], number: int) -> str:
+    """Say which values the masks hold that were looked at: what they are is settled with all of them."""
+    held = sorted({value for picture in pictures for value, _ in picture.regions})
+    if not held or any(picture.colored for picture in pictures):
+        return ""
+    which = "that were looked at " if len(pictures) < number else ""
+    return f"; the masks {which}hold {'the values ' if len(held) > 1 else ''}{some(held, SHOWN)}"
 
 
 def read(view: SourceView, options: ReadOptions) -> Reading:

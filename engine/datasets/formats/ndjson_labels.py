@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.contracts.datasets import LabelKind
-from engine.datasets.formats.base import clean_class
+from engine.datasets.formats.base import clean_class, number_of
 from engine.datasets.formats.text_lists import some
 from engine.datasets.formats.yolo import LARGEST_PIXEL, LARGEST_SHARE, shape
 from engine.datasets.formats.yolo_yaml import MOST_POINTS, class_name
@@ -174,7 +174,7 @@ class Survey:
             )
         if self.pixels:
             raise InputError(
-                f"{self.pixels:,} labels of “{file}” hold coordinates in px ({self.first_pixel}); they "
+                f"“{file}” has {number_of(self.pixels, 'label')} in px ({self.first_pixel}); the coordinates "
                 "should be shares of the image from 0 to 1.",
                 "Divide x and width by the width of the image, y and height by its height.",
             )

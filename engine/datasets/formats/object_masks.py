@@ -24,6 +24,7 @@ from engine.datasets.formats.base import (
     Row,
     SourceView,
     clean_class,
+    number_of,
     skipped,
 )
 from engine.datasets.formats.mask_drawing import label_pixels, save_mask
@@ -69,8 +70,9 @@ def recognise(view: SourceView) -> Recognition | None:
     if len(paths) <= len(layout.strays) or not are_single(view, paths):
         return None
     told = f" of {some(layout.names)}" if layout.names else ""
+    images = number_of(len(layout.masks), "image")
     return Recognition(
-        f"{len(paths):,} masks, one per object{told}, for {len(layout.masks):,} images, as {paths[0]}",
+        f"{number_of(len(paths), 'mask')}, one per object{told}, for {images}, as {paths[0]}",
         ("masks", "regions"),
         layout.names,
         len(layout.images),
@@ -140,7 +142,7 @@ def _layout(view: SourceView) -> _Layout:
     for word, unused in left.items():
         strays += [(path, _reason(found)) for path, found in unused if found or word in words]
     others = sum(not found for word, unused in left.items() for _, found in unused if word not in words)
-    notes = (f"{others:,} masks of another sort are not used.",) if others and words else ()
+    notes = (f"Not used: {number_of(others, 'mask')} of another sort.",) if others and words else ()
     return _Layout(layout.masks, layout.images, tuple(sorted(strays)), notes)
 
 

@@ -24,6 +24,7 @@ from engine.datasets.formats.base import (
     Recognition,
     Row,
     SourceView,
+    number_of,
     repaired,
     skipped,
     split_of,
@@ -97,7 +98,7 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
     classes = _classes(view, found)
     ask_for_doubles(classes.listed, classes.file, options.merge_classes)
     entries, again = _by_image(found, classes)
-    note = f"{again:,} lines of further lists say the same again and were not counted."
+    note = f"Not counted, since further lists say the same again: {number_of(again, 'line')}."
     notes = (*classes.notes, note) if again else classes.notes
     rows = _rows(view, found, classes, entries)
     return Reading(rows, classes.heads, notes=notes, ahead=view.image_paths)

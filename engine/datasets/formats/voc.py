@@ -22,10 +22,18 @@ from engine.datasets.formats.base import (
     Row,
     SourceView,
     clean_class,
+    number_of,
     skipped,
 )
 from engine.datasets.formats.conventions import class_of
-from engine.datasets.formats.voc_layout import CLASS_MASKS, OBJECT_MASKS, Layout, lay_out, masks_in
+from engine.datasets.formats.voc_layout import (
+    CLASS_MASKS,
+    OBJECT_MASKS,
+    Layout,
+    lay_out,
+    masks_in,
+    tells_splits,
+)
 from engine.datasets.formats.voc_write import ELEMENTS, write
 from engine.datasets.formats.xml_files import (
     DamagedXmlError,
@@ -54,7 +62,7 @@ VOC_NAMES = (
 def recognise(view: SourceView) -> Recognition | None:
     """Recognise XML files with an ``annotation``, or a folder SegmentationClass with masks."""
     xmls = view.named(".xml")
-    looked_at = xmls[:: max(1, len(xmls) // LOOKED_AT)][:LOOKED_AT]
+    looked_at = xmls[:: max(1, -(-len(xmls) // LOOKED_AT))]  # spread over all
     found = [member for member in looked_at if root_tag(view, member) == "annotation"]
     class_masks, object_masks = masks_in(view, CLASS_MASKS), masks_in(view, OBJECT_MASKS)
     if not found and not class_masks:
@@ -68,7 +76,12 @@ def recognise(view: SourceView) -> Recognition | None:
     drawn = bool(kinds) and all(root.word("segmented") == "1" for root in roots)
     if counted:
         kinds = [*kinds, "boxes"] if drawn else ["boxes", *kinds]
-    reason = f"{len(xmls):,} XML files in the style of Pascal VOC" if found else "a folder SegmentationClass"
+    objects = sum(len(_names_in(root)) for root in roots)
+    reason = "a folder SegmentationClass"
+    if found:
+        told = _about(objects, len(xmls), len(looked_at))
+        reason = f"{number_of(len(xmls), 'XML file')} in the style of Pascal VOC{told}"
+    reason += " and a split" if tells_splits(view) else ""
     images = len(view.images) - len({*class_masks, *object_masks})
     classes = tuple(head.name for head in heads) or tuple(counted)
     return Recognition(reason, tuple(kinds or ["boxes"]), classes, images)
@@ -92,6 +105,15 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
     if by_mask and layout.xml:
         notes += ("The masks are read, not the boxes of the XML files.",)
     return Reading(rows, heads, values if by_mask else MaskValues(), notes, layout.images)
+
+
+def _about(objects: int, files: int, looked_at: int) -> str:
+    """Say how many objects there are, as far as it is known without reading all files."""
+    if not objects:
+        return ""
+    if looked_at == files:
+        return f" with {number_of(objects, 'object')}"
+    return f" with about {float(f'{objects * files / looked_at:.2g}'):,.0f} objects"
 
 
 def _root(view: SourceView, member: Member) -> Node | None:

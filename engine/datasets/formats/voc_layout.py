@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from engine.contracts.datasets import Split
 from engine.datasets.archive import IMAGE_SUFFIXES, Member
-from engine.datasets.formats.base import SourceView, split_of
+from engine.datasets.formats.base import SourceView, number_of, split_of
 from engine.datasets.formats.conventions import folder_splits
 from engine.datasets.formats.xml_files import DamagedXmlError, read_xml
 from engine.datasets.paths import stem_of, without_suffix
@@ -215,7 +215,9 @@ def _splits(
             if found:
                 named[found[0]].append(stem)
         if missing:
-            notes.append(f"{missing:,} names in “{member.path}” belong to no image of the source.")
+            notes.append(
+                f"“{member.path}” names {number_of(missing, 'image')} that the source does not hold."
+            )
     if not named:
         return folder_splits(images), {}, tuple(notes)
     whole = {word for words in named.values() for word in words}
@@ -241,6 +243,11 @@ def _torn(named: dict[str, list[str]]) -> dict[str, str]:
         if len(splits) > 1:
             torn[image] = f"it stands in the lists {', '.join(splits)}; {splits[0]} is taken"
     return torn
+
+
+def tells_splits(view: SourceView) -> bool:
+    """Whether lists below ImageSets, or the folders of the pictures, say which split each is in."""
+    return bool(_lists(view, "main") or folder_splits(view.image_paths))
 
 
 def _lists(view: SourceView, prefer: str) -> list[Member]:

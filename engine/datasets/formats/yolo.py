@@ -24,6 +24,7 @@ from engine.datasets.formats.base import (
     Recognition,
     Row,
     SourceView,
+    number_of,
     skipped,
 )
 from engine.datasets.formats.text_lists import (
@@ -80,7 +81,7 @@ def parse_line(text: str) -> Line:
     if not all(map(math.isfinite, values)):
         raise ValueError("a number is not finite")
     if len(values) < 5:
-        raise ValueError(f"it has {len(values)} columns; a box has 5")
+        raise ValueError(f"it has {number_of(len(values), 'column')}; a box has 5")
     if not values[0].is_integer() or abs(values[0]) >= 2**53:
         raise ValueError(f"the class {text.split()[0][:20]} is no whole number")
     if max(map(abs, values[1:])) > LARGEST_PIXEL:
@@ -121,10 +122,11 @@ def shape(
         return box, None, points_of(values[4:], dims) if count > 4 else ()
     if points:
         raise ValueError(
-            f"it has {count + 1} columns; {points} points of {dims} values need {5 + points * dims}"
+            f"it has {number_of(count + 1, 'column')}; {number_of(points, 'point')} of {dims} values "
+            f"need {5 + points * dims}"
         )
     if count < 6 or count % 2:
-        raise ValueError(f"it has {count + 1} columns; a box has 5, an outline 7, 9, 11, ...")
+        raise ValueError(f"it has {number_of(count + 1, 'column')}; a box has 5, an outline 7, 9, 11, ...")
     return None, Polygons.of([values]), ()
 
 
@@ -250,7 +252,9 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
     notes = list(header.notes)
     if not header.points and survey.keypoints():
         header = replace(header, points=survey.keypoints(), dims=3)
-        notes.append(f"Each line ends in {header.points} points; the set has no kpt_shape that says so.")
+        notes.append(
+            f"Each line ends in {number_of(header.points, 'point')}; the set has no kpt_shape that says so."
+        )
     _refuse_wrong(survey, header)
     splits = yaml_splits(view, header)
     folders = FolderSplits(view.image_paths, BESIDE)
@@ -274,7 +278,11 @@ def _refuse_wrong(survey: Survey, header: Header) -> None:
         index for index in survey.indices if index < 0 or (names is not None and index not in names)
     )
     if wrong:
-        listed = f"{len(names):,} classes of “{header.file}”" if names is not None else "classes from 0 on"
+        listed = (
+            f"{number_of(len(names), 'class', 'classes')} of “{header.file}”"
+            if names is not None
+            else "classes from 0 on"
+        )
         raise InputError(
             f"The labels use {some(wrong, 20)}, which is none of the {listed}.",
             "Complete the list of classes, or correct the labels; a list may also start at 0 instead of 1.",
