@@ -195,8 +195,7 @@ def _refuse_other_labels(
     tasks = [order.titles.get(task, task) for task in known]
     wanted = order.titles.get(order.task or "", order.task)
     raise QuestionError(
-        f"“{source.name}” holds labels for {' or '.join(tasks)} ({other.format.title}), "
-        f"not for {wanted}.",
+        f"“{source.name}” holds labels for {' or '.join(tasks)} ({other.format.title}), not for {wanted}.",
         "Take it into a project of its own, or its pictures without their labels.",
         flag="--format",
         choices=(BARE,),
