@@ -292,10 +292,9 @@ def _merge_classes(rows: Sequence[ImageLabels], known: Sequence[str], confirmed:
     into = {name: names[0] for names in groups.values() for name in names[1:] if name not in known}
     if into and not confirmed:
         doubled = [groups[name.casefold()] for name in dict.fromkeys(into.values())][:SHOWN_CLASSES]
-        listed = "; ".join(
-            " and ".join(f"“{name}” ({number_of(counts[name], 'label')})" for name in names)
-            for names in doubled
-        )
+        told = {name: number_of(counts[name], "label") for names in doubled for name in names}
+        told.update({name: "in the project" for name in known if not counts[name]})
+        listed = "; ".join(" and ".join(f"“{name}” ({told[name]})" for name in names) for names in doubled)
         raise QuestionError(
             f"Some classes differ only in upper and lower case: {listed}.",
             "Merge them, or rename them in the set.",

@@ -94,7 +94,7 @@ def test_of_two_first_imports_at_once_the_later_one_asks(space: Workspace, tmp_p
 def test_names_that_differ_in_case_from_the_project_s_are_asked(space: Workspace, tmp_path: Path) -> None:
     space.run(two_classes(tmp_path / "one", 4))
     more = folder(tmp_path / "two", {f"{'CAT' if n else 'bird'}/{n}.png": picture(50 + n) for n in range(4)})
-    with pytest.raises(QuestionError, match="“cat” and “CAT”") as caught:
+    with pytest.raises(QuestionError, match=r"“cat” \(in the project\) and “CAT” \(3 labels\)") as caught:
         space.run(more, mode="add")
     assert caught.value.flag == "--merge-classes"
     report = space.run(more, mode="add", merge_classes=True)

@@ -12,7 +12,8 @@ from engine.api import Lensmith
 from engine.bench.at_once import run_here
 from engine.cli import data
 from engine.cli.app import app
-from engine.contracts.jobs import JobInfo, JobState
+from engine.contracts.datasets import ImportIssue, Outcome
+from engine.contracts.jobs import JobInfo, JobState, Problem
 from engine.errors import InputError
 from tests.workspace import draw_folders
 
@@ -57,3 +58,27 @@ def test_add_and_replace_exclude_each_other(house: Path) -> None:
         CliRunner().invoke(
             app, ["import", str(house), "--project", "x", "--add", "--replace"], catch_exceptions=False
         )
+
+
+def test_a_question_prints_what_it_asks_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LENSMITH_HOME", str(tmp_path / "home"))
+    issue = ImportIssue(file="a.json", line=3, outcome=Outcome.SKIPPED, reason="the box has no area")
+    problem = Problem(
+        message="1 of 2 labels would be skipped.", flag="--accept-skips", issues_total=1, issues=(issue,),
+        issues_file="runs/j/issues.csv",
+    )  # fmt: skip
+
+    def follow(lensmith: Lensmith, job: str, what: str, *, check: bool = True) -> JobInfo:
+        asked = {"state": JobState.FAILED, "problem": problem}
+        return lensmith.jobs.get(job).model_copy(update=asked)
+
+    monkeypatch.setattr(data, "ensure_worker", lambda lensmith: None)
+    monkeypatch.setattr(data, "follow", follow)
+    source = str(draw_folders(tmp_path / "set", 1))
+    done = CliRunner().invoke(app, ["import", source, "--project", "Shapes", "--json"])
+    assert isinstance(done.exception, InputError) and "--accept-skips" in str(done.exception)
+    told = json.loads(done.output)["problem"]
+    assert (told["issues_total"], told["issues_file"]) == (1, "runs/j/issues.csv")
+    assert told["issues"] == [
+        {"file": "a.json", "line": 3, "outcome": "skipped", "reason": "the box has no area"}
+    ]
