@@ -44,7 +44,7 @@ def losses(known: DatasetFormat, held: Holdings, kind: LabelKind) -> tuple[str, 
     """Say in sentences what of a set with labels of a kind a format does not keep."""
     keeps = known.keeps_of(kind)
     told = (_SENTENCES[feature](held) for feature in _SENTENCES if feature not in keeps)
-    caveat = known.caveats.get(kind, "") if held.classes else ""
+    caveat = known.caveats.get(kind, "") if held.labels.total() else ""
     return tuple(filter(None, (*told, caveat)))
 
 

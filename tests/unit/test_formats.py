@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -24,7 +25,7 @@ from engine.datasets.formats.base import (
 from engine.datasets.formats.registry import FORMATS, formats_for, get_format, recognise, serving
 from engine.datasets.formats.writing import ImageNames
 from engine.datasets.labels import ClassHead, ImageLabels, Label
-from engine.datasets.losses import losses
+from engine.datasets.losses import Holdings, losses
 from engine.errors import InputError
 from engine.settings import Limits
 
@@ -231,6 +232,8 @@ def test_a_set_of_boxes_serves_the_task_with_one_box(tmp_path: Path) -> None:
 
 def test_what_a_format_loses_depends_on_the_kind() -> None:
     voc = get_format("voc", "masks")
-    assert "Attributes of labels are left out." in losses(voc, ["attributes", "runs"], "masks")
-    assert losses(voc, ["attributes"], "boxes") == ()
-    assert any("overlap" in text for text in losses(voc, [], "masks"))
+    held = Holdings(labels=Counter(runs=1, attributes=1), attributes=Counter(occluded=1))
+    assert "Attributes of labels are left out: occluded (of 1 label)." in losses(voc, held, "masks")
+    assert losses(voc, held, "boxes") == ()
+    assert any("overlap" in text for text in losses(voc, held, "masks"))
+    assert losses(voc, Holdings(), "masks") == (), "where nothing is drawn, nothing overlaps"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from engine.contracts.datasets import ImageItem, LabelKind
 from engine.datasets.formats import coco, csv_table
 from engine.datasets.formats.base import ALL_FEATURES, DatasetFormat
 from engine.datasets.formats.registry import FORMATS
-from engine.datasets.losses import losses
+from engine.datasets.losses import Holdings, losses
 from tests.format_sets import make_set, written
 from tests.formats import compare, read_set
 
-SAID = "Which images belong together (a patient, a video) is lost."
+SAID = "Which images belong together is lost: 2 groups."
+GROUPED = Holdings(images=Counter(groups=2))
 NAMES = [f"{number}.png" for number in range(12)]
 KINDS: tuple[LabelKind, ...] = ("class", "tags", "boxes", "points")
 
@@ -56,7 +58,7 @@ def test_coco_takes_only_names_for_groups(group: object, tmp_path: Path) -> None
 
 
 def test_formats_that_lose_groups_say_so() -> None:
-    keeping = {known.name for known in FORMATS if SAID not in losses(known, ["groups"], "boxes")}
+    keeping = {known.name for known in FORMATS if SAID not in losses(known, GROUPED, "boxes")}
     assert keeping == {"coco", "csv_table", "deeplabcut"}
 
 
