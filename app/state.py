@@ -25,8 +25,8 @@ class ViewState:
     ``cell`` is row and column of the confusion matrix, ``part`` panel and index of another number whose
     images are open, ``job`` an import or export that is being watched, ``taking`` what a person said about
     the import (see ``ImportOrder``). ``split``, ``classes`` (ids), ``left_out`` and ``page`` (from 0) say
-    which pictures Data shows, ``preset`` and ``settings`` (what stands in the fields that were changed, by
-    name) what Train would start.
+    which pictures Data shows, ``image`` is the one that is open large (the browser writes it). ``preset``
+    and ``settings`` (what stands in the fields that were changed, by name) are what Train would start.
     """
 
     project: str | None = None
@@ -39,6 +39,7 @@ class ViewState:
     classes: tuple[str, ...] = ()
     left_out: bool = False
     page: int = 0
+    image: str | None = None
     preset: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -58,6 +59,7 @@ class ViewState:
             classes=tuple(filter(None, query.get("classes", "").split(","))),
             left_out=query.get("left_out") == "1",
             page=page[0] if len(page) == 1 else 0,
+            image=query.get("image") or None,
             preset=query.get("preset") or None,
             settings=_object(query.get("set", "")),
         )
@@ -75,6 +77,7 @@ class ViewState:
             "classes": ",".join(self.classes),
             "left_out": "1" if self.left_out else None,
             "page": str(self.page) if self.page else None,
+            "image": self.image,
             "preset": self.preset,
             "set": _json(self.settings),
         }

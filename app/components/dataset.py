@@ -13,9 +13,16 @@ from app.components.gallery import MOST_TILES
 from app.components.gallery.labels import drawn_tiles
 from app.components.import_report import import_card
 from app.components.page import card, live
-from app.components.selection import Tools, editable_gallery
+from app.components.selection import Tools, editable_gallery, undo_beside
 from app.engine_client import client
-from engine.contracts.datasets import SPLITS, ClassInfo, DatasetSummary, ImageFilter, ImportReport
+from engine.contracts.datasets import (
+    SPLITS,
+    ClassInfo,
+    DatasetSummary,
+    ImageFilter,
+    ImportReport,
+    SizeSummary,
+)
 
 OUT: Final = "out"
 MOST_CHIPS: Final = 40
@@ -162,15 +169,25 @@ def facts(project: str, summary: DatasetSummary) -> None:
     with card("split", "Split"):
         parts = (f"{summary.splits.get(s, 0):,} {SPLIT_NAMES[s]}" for s in SPLITS)
         st.markdown(" · ".join(parts))
-        st.caption(_who_split(project, summary.splits_of_set, report))
+        by_hand = client().splits.moved(project)
+        moved = f"; {by_hand:,} moved by hand since" if by_hand else ""
+        st.caption(f"{_who_split(project, summary.splits_of_set, report)}{moved}")
         if summary.sizes:
-            typical, smallest, largest = (
-                f"{wide}\u00a0×\u00a0{high}"  # a size stays on one line
-                for wide, high in (summary.sizes.median, summary.sizes.smallest, summary.sizes.largest)
-            )
-            st.caption(f"{typical}\u00a0px typical, {smallest} to {largest}")
+            st.caption(_sizes(summary.sizes))
+        undo_beside(project, summary, "split")
     if report is not None:
         import_card(report)
+
+
+def _sizes(sizes: SizeSummary) -> str:
+    """Say how large the pictures are, in px."""
+    typical, smallest, largest = (
+        f"{wide}\u00a0×\u00a0{high}"  # a size stays on one line
+        for wide, high in (sizes.median, sizes.smallest, sizes.largest)
+    )
+    if smallest == largest:
+        return f"all {smallest}\u00a0px"
+    return f"{typical}\u00a0px typical, {smallest} to {largest}"
 
 
 def _who_split(project: str, of_set: bool, report: ImportReport | None) -> str:

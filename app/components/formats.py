@@ -13,6 +13,13 @@ SPLIT_NAMES: Final[Mapping[str, str]] = {"train": "train", "val": "validation", 
 _PUNCTUATION: Final = re.compile(r"([!-/:-@\[-`{-~])")
 _SHORTCODE: Final = re.compile(r":(?=[\w+/-]+:)")
 _WORD_JOINER: Final = "\u2060"
+MOST_PATHS: Final = 2
+PATH_LENGTH, PATH_HEAD, PATH_TAIL = 42, 12, 22
+"""Characters of a path that fit into a line of a card, and what is kept of a longer one."""
+_PATH: Final = r"(?:“[^”]*(?:/[^”]*|\.\w{1,5})”|[^\s,;“”]*/[^\s,;“”]*\.\w+)"
+_BETWEEN: Final = re.compile(r", | and (?=\S*[/.“])")
+_LISTED: Final = re.compile(rf"{_PATH}(?:(?:, | and ){_PATH}){{2,}}")
+_WORD: Final = re.compile(r"[^\s“”]*/[^\s“”]*(?<![.,;:])")
 _SCALES: Final = {"share": (100, "{:.1f}", "%"), "points": (1, "{:+.1f}", "points")}
 """Unit of a metric: by what it is multiplied, how it is written, and what stands behind it."""
 
@@ -25,6 +32,20 @@ def plain(text: str) -> str:
     """
     line = " ".join(text.split())
     return _PUNCTUATION.sub(r"\\\1", _SHORTCODE.sub(":" + _WORD_JOINER, line))
+
+
+def brief(text: str) -> str:
+    """Shorten what names files: long paths in their middle, and of several in a row all but the first two."""
+
+    def listed(found: re.Match[str]) -> str:
+        names = _BETWEEN.split(found.group())
+        return f"{', '.join(names[:MOST_PATHS])} and {len(names) - MOST_PATHS} more"
+
+    def shortened(found: re.Match[str]) -> str:
+        path = found.group()
+        return path if len(path) <= PATH_LENGTH else f"{path[:PATH_HEAD]}…{path[-PATH_TAIL:]}"
+
+    return _WORD.sub(shortened, _LISTED.sub(listed, text))
 
 
 def count(number: int, one: str = "", many: str = "") -> str:

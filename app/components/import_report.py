@@ -11,7 +11,7 @@ from typing import Final
 import pandas as pd
 import streamlit as st
 
-from app.components.formats import count, plain
+from app.components.formats import brief, count, plain
 from app.components.page import card, guarded
 from app.engine_client import client
 from app.routes.urls import issues_url
@@ -83,9 +83,11 @@ def import_card(report: ImportReport) -> None:
     """Draw the account of the last import; every repair and skip opens on demand."""
     with card("import", "Import"):
         st.markdown(f"{count(report.images, 'image')} taken in")
-        st.caption(f"{_account(report)}  \n{plain(report.format_reason)}")
+        reason = brief(report.format_reason)
+        whole = plain(report.format_reason) if reason != report.format_reason else None
+        st.caption(f"{_account(report)}  \n{plain(reason)}", help=whole)
         for note in report.notes:
-            st.caption(_sentence(note))
+            st.caption(_sentence(brief(note)), help=plain(note) if brief(note) != note else None)
         if report.issues_total:
             with st.container(horizontal=True, key="import-actions"):
                 if st.button("See each", key="see-issues", type="tertiary"):
@@ -160,14 +162,18 @@ def _table(issues: Sequence[ImportIssue]) -> None:
     if not issues:
         st.caption("Nothing fits this filter.")
         return
-    # The reason first: on a phone, what stands at the right is out of sight.
-    rows = [(for_people(i.reason), for_people(i.file), str(i.line or ""), i.outcome.value) for i in issues]
-    table = pd.DataFrame(rows, columns=["reason", "file", "line", "outcome"])
+    # What happened and why come first: on a phone, what stands at the right is out of sight.
+    rows = [(i.outcome.value, for_people(i.reason), for_people(i.file), str(i.line or "")) for i in issues]
+    table = pd.DataFrame(rows, columns=["outcome", "reason", "file", "line"])
     if not table["line"].any():
         table = table.drop(columns="line")
     with st.container(key="issue-table"):
         st.dataframe(
-            table, hide_index=True, height="auto" if len(rows) <= 9 else 360, alt="Repairs and skips"
+            table,
+            hide_index=True,
+            height="auto" if len(rows) <= 9 else 360,
+            column_config={"outcome": st.column_config.Column(width=80)},
+            alt="Repairs and skips",
         )
 
 

@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import state
 from app.components.formats import SPLIT_NAMES, count, plain
 from app.components.gallery import Tile, chosen_in, gallery
-from app.components.page import guarded
+from app.components.page import guarded, tell
 from app.engine_client import client
 from engine.contracts.datasets import SPLITS, DatasetSummary, EditReceipt, Split
 
@@ -87,6 +87,30 @@ def _bar(
             on_click=guarded(_undo),
             args=(project, key),
         )
+
+
+def undoable(place: str, receipt: EditReceipt) -> None:
+    """Say in passing what was done, and keep an undo for it beside the card called ``place``."""
+    tell(receipt.message)
+    st.session_state[f"{place}-done"] = receipt.message
+
+
+def undo_beside(project: str, summary: DatasetSummary, place: str) -> None:
+    """Draw what was done from a card with its undo, for as long as it is the last edit."""
+    done = st.session_state.get(f"{place}-done", "")
+    if not done or summary.undo != done:
+        st.session_state.pop(f"{place}-done", None)
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key=f"done-{place}"):
+        st.caption(plain(done), width="stretch")
+        st.button("Undo", key=f"take-back-{place}", on_click=guarded(_take_back), args=(project,))
+
+
+def _take_back(project: str) -> None:
+    write = f"undo-{project}"
+    receipt = client().datasets.undo(project, key=state.write_key(write))
+    state.written(write)
+    tell(receipt.message if receipt else "There was nothing to undo.")
 
 
 def _class_choice(project: str, summary: DatasetSummary, key: str) -> None:

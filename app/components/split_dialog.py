@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 import pandas as pd
@@ -9,7 +10,8 @@ import streamlit as st
 
 from app import state
 from app.components.formats import SPLIT_NAMES, count, plain
-from app.components.page import choices, say, show_problem, tell
+from app.components.page import choices, say, show_problem
+from app.components.selection import undoable
 from app.engine_client import client
 from engine.contracts.datasets import SPLITS, GroupPreview, SplitPreview, SplitRule
 from engine.errors import InputError, LensmithError
@@ -24,6 +26,13 @@ WAYS: Final = {
     OWN: "By the groups that the set names",
 }
 """What stays together in one split."""
+PARTS: Final = {
+    "before:_": "What stands before the first “_”",
+    "before:-": "What stands before the first “-”",
+    "before:digit": "What stands before the first digit",
+}
+"""Presets for a part of the name, as the rules of groups spell them."""
+OWN_PATTERN: Final = "pattern"
 LEVELS: Final = {
     "folder": "the folder it lies in",
     "folder:1": "the first folder of its path",
@@ -33,6 +42,7 @@ LEVELS: Final = {
 WIDE: Final = 140
 FEW_FOLDS, MOST_FOLDS = 2, 20
 USUAL_FOLDS: Final = 5
+SHOWN_GROUPS: Final = 3
 MOST_SEED: Final = 2**53 - 1
 """The largest whole number that a browser keeps."""
 
@@ -41,7 +51,7 @@ MOST_SEED: Final = 2**53 - 1
 def split_dialog(project: str) -> None:
     """Ask for a rule, show what it would do, and draw the splits by it."""
     last = client().splits.rule(project)
-    wanted = _rule(last or SplitRule())
+    wanted = _rule(project, last or SplitRule())
     if wanted is None:
         return
     try:
@@ -79,11 +89,11 @@ def _draw(project: str, rule: SplitRule) -> None:
         show_problem(problem)
         return
     state.written(write)
-    tell(receipt.message)
+    undoable("split", receipt)
     st.rerun()
 
 
-def _rule(last: SplitRule) -> SplitRule | None:
+def _rule(project: str, last: SplitRule) -> SplitRule | None:
     """Draw the fields and return the rule, or None while something is missing."""
     cut = choices("How to split", CUTS, key="split-cut", default=FOLDS if last.folds else SHARES)
     fractions, folds, held_out = last.fractions, None, 1
@@ -107,11 +117,9 @@ def _rule(last: SplitRule) -> SplitRule | None:
             f"other {folds - 1} train, and test stays as it is. Train once for each fold: how far the "
             "results differ says how much they owe to the split."
         )
-    by, group_rule = _groups(last)
+    by, group_rule = _groups(project, last)
     if by == "group" and group_rule is None:
-        st.caption(
-            plain("Say which part of a name is the group: ^([^_]+)_ is what stands before the first “_”.")
-        )
+        st.caption(plain("^([^_]+)_ is what stands before the first “_”; the round brackets hold the group."))
         return None
     return SplitRule(
         fractions=fractions, seed=number, by=by, group_rule=group_rule or "", folds=folds, held_out=held_out
@@ -142,41 +150,77 @@ def _folds(last: SplitRule) -> tuple[int, int]:
     return folds, held_out
 
 
-def _groups(last: SplitRule) -> tuple[Literal["image", "group"], str | None]:
-    """Ask what stays together: a patient, a film, a place; None while its pattern is missing."""
-    ways = list(WAYS)
+def _groups(project: str, last: SplitRule) -> tuple[Literal["image", "group"], str | None]:
+    """Ask what stays together: a patient, a film, a place; None while its pattern is missing.
+
+    Only what finds groups in this set is offered.
+    """
+    rules = ("", *LEVELS, *PARTS)
+    found = dict(zip(rules, client().splits.groups(project, rules), strict=True))
+    there = {rule: one for rule, one in found.items() if one.groups}
+    captions = {
+        IMAGE: "even over the classes",
+        FOLDER: "a folder is one patient, film or place",
+        PATTERN: "such as the number of a patient in it",
+        OWN: _found(there[""]) if "" in there else "",
+    }
+    ways = [way for way in WAYS if (way != FOLDER or LEVELS.keys() & there) and (way != OWN or "" in there)]
     way = st.radio(
         "What stays together",
         ways,
-        index=ways.index(_way(last)),
+        index=ways.index(_way(last)) if _way(last) in ways else 0,
         format_func=WAYS.__getitem__,
-        captions=[
-            "even over the classes",
-            "a folder is one patient, film or place",
-            "such as the number of a patient in it",
-            "where it names any",
-        ],
+        captions=[captions[way] for way in ways],
         horizontal=True,
         key="split-way",
     )
-    if way == IMAGE:
-        return "image", ""
-    if way == OWN:
-        return "group", ""
-    if way == FOLDER:
-        levels = list(LEVELS)
-        index = levels.index(last.group_rule) if last.group_rule in LEVELS else 0
-        return "group", st.selectbox(
-            "The folder is", levels, index, format_func=LEVELS.__getitem__, key="split-level"
-        )
+    reasons = {FOLDER: "its pictures lie in none", OWN: "it names none"}
+    if absent := [f"{WAYS[way].lower()} ({why})" for way, why in reasons.items() if way not in ways]:
+        st.caption(f"This set cannot be split {' or '.join(absent)}.")
+    if way in (IMAGE, OWN):
+        return "image" if way == IMAGE else "group", ""
+    return "group", _folder(there, last) if way == FOLDER else _part(there, last)
+
+
+def _folder(there: Mapping[str, GroupPreview], last: SplitRule) -> str:
+    levels = [level for level in LEVELS if level in there]
+    index = levels.index(last.group_rule) if last.group_rule in levels else 0
+    return st.selectbox("The folder is", levels, index, format_func=LEVELS.__getitem__, key="split-level")
+
+
+def _part(there: Mapping[str, GroupPreview], last: SplitRule) -> str | None:
+    """Ask which part of a name is the group, with what each finds here; None while a pattern is missing."""
+    parts = [part for part in PARTS if part in there]
+    own = _way(last) == PATTERN and last.group_rule not in PARTS
+    telling = next((part for part in parts if there[part].groups > 1), "")
+    chosen = OWN_PATTERN if own else last.group_rule if last.group_rule in parts else telling
+    options = [*parts, OWN_PATTERN]
+    part = st.radio(
+        "The group is",
+        options,
+        index=options.index(chosen) if chosen else 0,
+        format_func={**PARTS, OWN_PATTERN: "Own pattern"}.__getitem__,
+        captions=[*(_found(there[part]) for part in parts), "a regular expression, for names like no other"],
+        key="split-part",
+    )
+    if part != OWN_PATTERN:
+        return part
     typed = st.text_input(
         "Pattern",
-        last.group_rule if _way(last) == PATTERN else "",
+        last.group_rule if own else "",
         placeholder="^([^_]+)_",
         help="A regular expression with one group in round brackets; it is searched in the path.",
         key="split-pattern",
     )
-    return "group", typed.strip() or None
+    return typed.strip() or None
+
+
+def _found(groups: GroupPreview) -> str:
+    """Say what a rule finds in the names of this set: the first groups, and how many there are."""
+    names = ", ".join(key for key, _ in groups.examples[:SHOWN_GROUPS])
+    more = ", …" if groups.groups > SHOWN_GROUPS else ""
+    told = "all in one group" if groups.groups == 1 and not groups.without else count(groups.groups, "group")
+    return f"here {plain(names)}{more} ({told})"
 
 
 def _way(rule: SplitRule) -> str:

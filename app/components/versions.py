@@ -13,6 +13,7 @@ from app.components.formats import count, plain
 from app.components.gallery import Tile, gallery
 from app.components.moments import moment_here
 from app.components.page import card, show_problem, tell
+from app.components.selection import undo_beside, undoable
 from app.engine_client import client
 from engine.contracts.datasets import DatasetSummary, ImageFilter, VersionDiff, VersionInfo
 from engine.errors import LensmithError
@@ -45,6 +46,7 @@ def versions_card(project: str, summary: DatasetSummary) -> None:
             f"{_reason(latest)}, {count(latest.images, 'image')}"
             + (f"; {count(since, 'change')} since" if since else "")
         )
+        undo_beside(project, summary, "versions")
         if st.button(count(latest.number, "version"), key="see-versions", type="tertiary"):
             for key in (RESTORING, SHOWN):
                 st.session_state.pop(key, None)
@@ -153,7 +155,7 @@ def _restore(project: str, number: int) -> None:
         return
     state.written(write)
     st.session_state.pop(RESTORING, None)
-    tell(receipt.message)
+    undoable("versions", receipt)
     st.rerun()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from engine.api.people import local_person
 from engine.api.projects import find_project
-from engine.contracts.datasets import EditReceipt, FoldPlan, Split, SplitPreview, SplitRule
+from engine.contracts.datasets import EditReceipt, FoldPlan, GroupPreview, Split, SplitPreview, SplitRule
 from engine.datasets import resplit
 from engine.storage.database import Database, new_id
 
@@ -43,6 +43,19 @@ class Splits:
         with self.database.write() as session:
             row, person = find_project(session, project), local_person(session)
             return resplit.move_to_split(session, row.id, list(image_ids), split, key or new_id(), person)
+
+    def moved(self, project: str) -> int:
+        """Count the images that were moved by hand since the splits were last drawn, and not moved back."""
+        with self.database.read() as session:
+            return resplit.moved_by_hand(session, find_project(session, project).id)
+
+    def groups(self, project: str, rules: Sequence[str]) -> tuple[GroupPreview, ...]:
+        """Say what each group rule (as in ``SplitRule``) finds in the images in use; 0 groups: nothing.
+
+        Raises ``InputError`` for a rule that is none.
+        """
+        with self.database.read() as session:
+            return resplit.groupings(session, find_project(session, project).id, rules)
 
     def folds(self, project: str, k: int, seed: int = 0, group_rule: str | None = None) -> FoldPlan:
         """Cut the images in use into ``k`` folds, stratified; nothing is written.

@@ -25,7 +25,9 @@ WORK = PATH_LENGTH**3
 SECONDS = 10.0
 EXAMPLES = 5
 KEY_LENGTH = 500
-_HINT = "Examples: folder, folder:2, ^([^_]+)_ for what stands before the first “_”."
+BEFORE = {"before:_": "_", "before:-": "-", "before:digit": "0123456789"}
+"""Rules on the name of a file, by the characters of which the first one ends the group."""
+_HINT = "An example: ^([^_]+)_ takes what stands before the first “_”."
 _TOKEN = re.compile(
     r"""(?P<set>\[\^?\]?(?:\\.|[^\]\\\[])*\])
     |(?P<escape>\\[dDwWsSbB]|\\[^a-zA-Z0-9])
@@ -46,8 +48,9 @@ def group_of(path: str, rule: str) -> str | None:
 
     Args:
         path: path of the image within the project, with "/".
-        rule: "folder" (the folder it lies in), "folder:N" (the name of its Nth folder, from 1) or a
-            regular expression with one group, which is searched in the path.
+        rule: "folder" (the folder it lies in), "folder:N" (the name of its Nth folder, from 1), a key of
+            ``BEFORE`` (what stands in its file name before the first such character) or a regular
+            expression with one group, which is searched in the path.
 
     Raises:
         InputError: the rule is none of these, or its pattern could take too long.
@@ -89,6 +92,8 @@ def _key_function(rule: str) -> KeyOf:
         if not (number.isascii() and number.isdecimal()) or not 1 <= int(number[:6]) <= 100:
             raise InputError(f"“{rule}” names no level of folders.", "Levels count from 1. " + _HINT)
         return _level(int(number))
+    if rule in BEFORE:
+        return _before(BEFORE[rule])
     pattern = _compile(rule)
 
     def search(path: str) -> str | None:
@@ -109,6 +114,17 @@ def _level(number: int) -> KeyOf:
         return folders[number - 1][:KEY_LENGTH] if number <= len(folders) else None
 
     return folder
+
+
+def _before(ends: str) -> KeyOf:
+    first = re.compile(f"[{ends}]")
+
+    def before(path: str) -> str | None:
+        name = path.rpartition("/")[2]
+        end = first.search(name)
+        return name[: end.start()][:KEY_LENGTH] or None if end is not None else None
+
+    return before
 
 
 def _compile(rule: str) -> re.Pattern[str]:

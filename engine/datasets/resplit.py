@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from engine.contracts.datasets import (
@@ -30,9 +30,11 @@ from engine.datasets.editlog import Change, Entry
 from engine.datasets.manifest import as_split
 from engine.datasets.stratify import Bag
 from engine.errors import InputError, NotFoundError
-from engine.storage.tables import AnnotationRow, ClassRow, ImageRow, Project
+from engine.storage.tables import AnnotationRow, ClassRow, EditRow, ImageRow, Project
 
 SEED_LIMIT = 2**63
+MOVE = "move"
+"""The kind of an edit by hand; "split" is the one of a rule."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,48 @@ def move_to_split(
     wanted = list(editlog.known_images(session, project_id, image_ids))
     stood = editlog.set_images(session, {image_id: {"split": split} for image_id in wanted})
     changes = [Change(image_id, before=old) for image_id, old in stood.items() if old["split"] != split]
-    sentence = f"{editlog.count_images(len(changes))} moved to {'validation' if split == 'val' else split}"
-    return editlog.write(session, project_id, Entry("split", sentence, key, person), changes)
+    there, name = len(stood) - len(changes), "validation" if split == "val" else split
+    if not changes:
+        told = f"{editlog.count_images(there)} {'was' if there == 1 else 'were'} in {name} already."
+        return EditReceipt(batch="", changed=0, message=told)
+    others = f"; {there:,} {'was' if there == 1 else 'were'} there already" if there else ""
+    sentence = f"{editlog.count_images(len(changes))} moved to {name}{others}"
+    return editlog.write(session, project_id, Entry(MOVE, sentence, key, person), changes)
+
+
+def moved_by_hand(session: Session, project_id: str) -> int:
+    """Count the images that a person moved to another split since the splits were last drawn or restored.
+
+    What was undone, or moved back, does not count.
+    """
+    mine = EditRow.project_id == project_id
+    undone = select(EditRow.undoes).where(mine, EditRow.undoes.is_not(None))
+    stands = mine & EditRow.undoes.is_(None) & EditRow.batch.not_in(undone)
+    drawn = select(func.coalesce(func.max(EditRow.seq), 0)).where(
+        stands, EditRow.kind.in_(("split", "restore"))
+    )
+    moves = (
+        select(EditRow.image_id, EditRow.before, ImageRow.split)
+        .join(ImageRow, ImageRow.id == EditRow.image_id)
+        .where(stands, EditRow.kind == MOVE, EditRow.seq > drawn.scalar_subquery())
+        .order_by(EditRow.seq.desc())
+    )
+    # Newest first, so that what stands before the first move is what stays.
+    first = {image: before["split"] != now for image, before, now in session.execute(moves)}
+    return sum(first.values())
+
+
+def groupings(session: Session, project_id: str, rules: Sequence[str]) -> tuple[GroupPreview, ...]:
+    """Say what each group rule finds in the images in use; ``groups`` is 0 where it finds none.
+
+    Raises ``InputError`` for a rule that is none.
+    """
+    query = select(ImageRow.path, ImageRow.group_key).where(
+        ImageRow.project_id == project_id, ImageRow.left_out.is_(False)
+    )
+    rows = session.execute(query.order_by(ImageRow.path)).all()
+    paths, own = [path for path, _ in rows], [group for _, group in rows]
+    return tuple(groups.preview(groups.keys_of(paths, rule) if rule else own) for rule in rules)
 
 
 def preview(session: Session, project_id: str, rule: SplitRule) -> SplitPreview:
@@ -252,7 +294,7 @@ def _keys(images: Sequence[HeadImage], group_rule: str, *, expected: bool = True
     if expected and not any(key is not None for key in keys):
         raise InputError(
             f"“{group_rule}” finds no group in any name." if group_rule else "The set names no groups.",
-            "Say where the group stands: folder, folder:2, or a pattern such as ^([^_]+)_.",
+            "Choose something else that stays together, or split image by image.",
         )
     return keys
 

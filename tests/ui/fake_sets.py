@@ -108,6 +108,7 @@ class FakeVersions:
 
     def restore(self, project: str, number: int, key: str | None = None) -> EditReceipt:
         self.world.note("restore", project, number)
+        self.world.datasets.undo_text = f"Version {number} restored"
         return EditReceipt(batch="b", changed=12, message=f"Version {number} restored")
 
     def freeze(self, project: str) -> VersionInfo:
@@ -121,6 +122,17 @@ class FakeSplits:
     def __init__(self, world: Any) -> None:
         self.world = world
         self.last: SplitRule | None = None
+        self.by_hand = 0
+        self.found = {"": 2, "folder": 12, "folder:1": 3, "folder:2": 12, "before:_": 12}
+        """How many groups each rule finds."""
+
+    def moved(self, project: str) -> int:
+        return self.by_hand
+
+    def groups(self, project: str, rules: Sequence[str]) -> tuple[GroupPreview, ...]:
+        names = (("p01", 8), ("p02", 6), (self.world.classes[0], 3))
+        numbers = [self.found.get(rule, 0) for rule in rules]
+        return tuple(GroupPreview(groups=n, examples=names[:n]) for n in numbers)
 
     def preview(self, project: str, rule: SplitRule) -> SplitPreview:
         if abs(sum(rule.fractions) - 1) > 1e-6:
@@ -147,6 +159,7 @@ class FakeSplits:
 
     def resplit(self, project: str, rule: SplitRule, key: str | None = None) -> EditReceipt:
         self.world.note("resplit", project, rule)
+        self.world.datasets.undo_text = "Splits drawn again: 38 images moved"
         return EditReceipt(batch="b", changed=38, message="Splits drawn again: 38 images moved")
 
     def move(

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import theme
 from app.components.charts import _name_ends, spread
-from app.components.formats import count, duration, interval, plain, size, value, when
+from app.components.formats import brief, count, duration, interval, plain, size, value, when
 from app.components.gallery import verdict_tiles
 from app.components.import_report import for_people
 from app.components.panels import behind
@@ -55,6 +55,7 @@ def test_escaped_text_reads_the_same(text: str) -> None:
 @given(st.builds(
     ViewState, project=st.text("abc09", min_size=1), run=st.none() | st.text("xyz", min_size=1),
     cell=st.none() | st.tuples(st.integers(0, 99), st.integers(0, 99)),
+    image=st.none() | st.text("abc09", min_size=1),
     part=st.none() | st.lists(st.integers(0, 99), min_size=1, max_size=3).map(tuple),
     settings=st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text()),
 ))  # fmt: skip
@@ -82,6 +83,27 @@ def test_an_address_opens_the_images_of_a_point() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("30 images, as a/label/0.png", "30 images, as a/label/0.png"),
+        (
+            "as stage1_train/0280fa8f60f6bcae0f97d93c28f6/masks/00ccba8c4ccdf241ab3e447326fe.png.",
+            "as stage1_train…cdf241ab3e447326fe.png.",
+        ),
+        ("“a/x 1.json”, “b/y.json”", "“a/x 1.json”, “b/y.json”"),
+        ("“a/x 1.json”, “b/y.json”, “c.json” and “d/z.json” fit", "“a/x 1.json”, “b/y.json” and 2 more fit"),
+        ("a/x.json, b/y.json, c/z.json: 3 files", "a/x.json, b/y.json and 1 more: 3 files"),
+        ("tests/data/coco/test_coco.json: 4 images", "tests/data/coco/test_coco.json: 4 images"),
+        ("cardboard, glass, metal, paper", "cardboard, glass, metal, paper"),
+        ("train/val/test in 70, 20, 10", "train/val/test in 70, 20, 10"),
+    ],
+)
+def test_paths_are_shortened_and_counted(text: str, short: str) -> None:
+    assert brief(text) == short
+    assert brief(short) == short
 
 
 def test_numbers_have_units_and_intervals() -> None:

@@ -34,7 +34,7 @@ class TestWords:
     def test_one_class_is_its_name(self) -> None:
         (tile,) = label_tiles([item(("c1", {}))], CLASSES)
         assert (tile.label, tile.parts, tile.more) == ("WBC", (("WBC", class_color(1)),), 0)
-        assert tile.about == "a.png · 40 × 30 px · train"
+        assert tile.about.replace("\u00a0", " ") == "a.png · 40 × 30 px · train"
 
     def test_several_classes_are_the_first_two_and_how_many_more(self) -> None:
         (tile,) = label_tiles([item(*((c.id, {}) for c in reversed(CLASSES)))], CLASSES)
@@ -187,6 +187,37 @@ class TestBrowser:
         assert page.locator("dialog .name").nth(1).is_hidden(), "names do not lie on each other"
         self._zooming_keeps_names_readable(page, tag["height"])
         self._the_next_picture_has_its_own(page)
+
+    def test_the_address_holds_the_opened_picture(self, browser_page: Any, server: Served) -> None:
+        page = self.open(browser_page, server)
+        page.locator(".tile").first.dblclick()
+        page.locator("dialog[open]").wait_for()
+        page.keyboard.press("ArrowRight")
+        assert page.url.endswith("?image=b")
+        page.reload()
+        page.locator("dialog[open]").wait_for()
+        assert "b.png" in page.locator("dialog .foot p").inner_text()
+        page.keyboard.press("Escape")
+        page.locator("dialog[open]").wait_for(state="detached")
+        assert "image" not in page.url
+        page.goto(f"{server.url}?image=gone")
+        page.locator(".tile img.there").first.wait_for()
+        page.wait_for_function("!location.search")
+        assert page.locator("dialog[open]").count() == 0
+
+    def test_on_a_phone_the_caption_is_whole(self, browser_page: Any, server: Served) -> None:
+        browser_page.set_viewport_size({"width": 390, "height": 844})
+        page = self.open(browser_page, server)
+        page.locator(".tile").first.dblclick()
+        said = page.locator("dialog .foot p")
+        said.wait_for()
+        assert said.evaluate("e => e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight")
+        stage, foot = (
+            page.locator("dialog .stage").bounding_box(),
+            page.locator("dialog .foot").bounding_box(),
+        )
+        assert stage["y"] + stage["height"] == pytest.approx(foot["y"], abs=1), "the foot hides no picture"
+        assert foot["y"] + foot["height"] == pytest.approx(844, abs=1)
 
     def _zooming_keeps_names_readable(self, page: Any, height: float) -> None:
         page.keyboard.press("+")

@@ -21,6 +21,12 @@ from engine.errors import InputError
         ("folder:1", "a/b/c.png", "a"),
         ("folder:2", "a/b/c.png", "b"),
         ("folder:3", "a/b/c.png", None),
+        ("before:_", "a_b/p01_left_2.png", "p01"),
+        ("before:_", "a_b/p01-left.png", None),
+        ("before:_", "_left.png", None),
+        ("before:-", "a-b/é 1-left_2.png", "é 1"),
+        ("before:digit", "a1/BloodImage_00343.jpg", "BloodImage_"),
+        ("before:digit", "7.png", None),
         ("^([^_]+)_", "p01_left.png", "p01"),
         ("^([^_]+)_", "left.png", None),
         (r"patient(\d+)", "scans/patient12-3.png", "12"),
@@ -38,7 +44,7 @@ def test_rules(rule: str, path: str, key: str | None) -> None:
 @pytest.mark.parametrize(
     "rule",
     [
-        *("", "folder:", "folder:0", "folder:x", "folder:-1", "folder:²", "a" * 201),
+        *("before:x", "before:", "", "folder:", "folder:0", "folder:x", "folder:-1", "folder:²", "a" * 201),
         *("(a+)+$", "(a*)*b", "(?:a|aa)+(b)", "((a+)?)+", "(a){2,}", "(a+)?b"),
         *(
             r"(a)\1",

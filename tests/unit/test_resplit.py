@@ -114,7 +114,8 @@ def test_moving_by_hand(db: Database) -> None:
         receipt = resplit.move_to_split(session, "p", ["i00", "i01", "i00"], "test", "k", "local")
         assert (receipt.changed, receipt.message) == (2, "2 images moved to test")
         assert resplit.move_to_split(session, "p", ["i02"], "test", "k") == receipt
-        assert resplit.move_to_split(session, "p", ["i00"], "test").changed == 0
+        again = resplit.move_to_split(session, "p", ["i00", "i01"], "test")
+        assert (again.changed, again.message) == (0, "2 images were in test already.")
         rows = session.query(EditRow).order_by(EditRow.seq).all()
         assert [(row.image_id, row.before) for row in rows] == [
             ("i00", {"split": "train"}),
@@ -127,6 +128,49 @@ def test_moving_by_hand(db: Database) -> None:
             resplit.move_to_split(session, "q", ["i00"], "test")
         with pytest.raises(InputError, match="no split"):
             resplit.move_to_split(session, "p", ["i00"], "training")  # type: ignore[arg-type]
+
+
+def test_a_move_says_which_were_there_already(db: Database) -> None:
+    with db.write() as session:
+        resplit.move_to_split(session, "p", ["i00"], "val")
+        receipt = resplit.move_to_split(session, "p", ["i00", "i01"], "val", "k")
+        assert receipt.message == "1 image moved to validation; 1 was there already"
+        assert queries.summary(session, "p").undo == receipt.message
+        assert (
+            resplit.move_to_split(session, "p", ["i00"], "val").message
+            == "1 image was in validation already."
+        )
+
+
+def test_moves_by_hand_count_until_the_splits_are_drawn_anew(db: Database) -> None:
+    with db.write() as session:
+        assert resplit.moved_by_hand(session, "p") == 0
+        resplit.move_to_split(session, "p", ["i00", "i01", "i02"], "test")
+        resplit.move_to_split(session, "p", ["i00"], "val")
+        assert resplit.moved_by_hand(session, "p") == 3
+        resplit.move_to_split(session, "p", ["i00"], "train")
+        assert resplit.moved_by_hand(session, "p") == 2, "moved back"
+        edits.undo(session, "p")
+        assert resplit.moved_by_hand(session, "p") == 3
+        resplit.resplit(session, "p", SplitRule(seed=4))
+        assert resplit.moved_by_hand(session, "p") == 0
+        edits.undo(session, "p")
+        assert resplit.moved_by_hand(session, "p") == 3
+        assert resplit.moved_by_hand(session, "q") == 0
+
+
+def test_what_each_rule_would_group_by(db: Database) -> None:
+    with db.write() as session:
+        session.get_one(ImageRow, "i00").group_key = "one"
+        edits.leave_out(session, "p", ["i01"])
+        rules = ("", "folder", "folder:2", "before:_", r"(\d)\.png")
+        own, folder, second, before, digit = resplit.groupings(session, "p", rules)
+        assert (own.groups, own.without, own.examples) == (1, 38, (("one", 1),))
+        assert (folder.groups, folder.largest, folder.without) == (10, 4, 0)
+        assert second.groups == before.groups == 0
+        assert digit.groups == 10
+        with pytest.raises(InputError, match="brackets"):
+            resplit.groupings(session, "p", ["no brackets"])
 
 
 def test_groups_stay_together_and_images_left_out_follow(db: Database) -> None:

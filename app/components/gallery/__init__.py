@@ -15,6 +15,7 @@ from typing import Final, Literal
 import streamlit as st
 from streamlit.components.v2.types import ComponentRenderer
 
+from app import state
 from app.routes.urls import image_url, legend_url, overlay_url, thumbnail_url
 from engine.contracts.results import GridItem, Tone
 
@@ -70,7 +71,8 @@ def gallery(
         project: whose pictures these are.
         tiles: at most ``MOST_TILES``.
         key: unique on the screen.
-        choose: how many can be selected; "none" only shows and opens pictures.
+        choose: how many can be selected; "none" only shows and opens pictures. One gallery of a screen at
+            most has "many": the browser keeps the picture that is open there in the address.
         rows: height in rows; more scroll inside. None grows with the pictures (for a few).
         tile: smallest width of a picture in px.
         token: a new one drops the selection (after an edit, for another filter).
@@ -91,6 +93,8 @@ def gallery(
         "tile": tile,
         "token": token,
         "label": label,
+        # The address has room for one opened picture of a screen: that of its main gallery.
+        "opened": (state.here().image or "") if choose == "many" else None,
     }
     _component()(key=key, data=data, on_chosen_change=_nothing)
     known = {t.id for t in tiles}

@@ -154,6 +154,7 @@ class View extends Opened {
     const kept = this.nodes;
     this.nodes = new Map();
     this.layout(kept);
+    this.arrive();
   }
 
   layout(kept = this.nodes) {

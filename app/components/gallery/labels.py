@@ -31,7 +31,7 @@ def _tile(found: ImageTile) -> Tile:
     return Tile(
         item.id,
         ", ".join(text for text, _ in parts),
-        about=f"{item.path} · {item.width} × {item.height} px{split}",
+        about=f"{item.path} · {item.width}\u00a0×\u00a0{item.height}\u00a0px{split}",
         parts=parts[:MOST_NAMED],
         more=max(0, len(parts) - MOST_NAMED),
         overlay=found.look,

@@ -1,4 +1,5 @@
 /* A picture of the gallery opened large: zoom, next and previous, its labels and what they are. */
+const LONG = /\S{42,}/g; // paths, of which the end says most
 const NARROW = 700; // px of a stage on which the lines of a full overlay would be too thin
 
 class Opened {
@@ -57,22 +58,47 @@ class Opened {
       acts[event.key]();
     });
     new ResizeObserver(() => this.spread()).observe(this.stage);
-    dialog.addEventListener("close", () => { this.reveal(); this.box.focus(); });
+    dialog.addEventListener("close", () => { this.note(""); this.reveal(); this.box.focus(); });
     this.box.parentNode.append(dialog);
     return dialog;
+  }
+
+  /* Open the picture that the address names, once; one that is not here does not stay in the address. */
+  arrive() {
+    if (this.arrived || this.data.opened === null) return;
+    this.arrived = true;
+    const wanted = new URL(location.href).searchParams.get("image");
+    if (!wanted || wanted !== this.data.opened) return; // closed since the page was drawn
+    const i = this.index.get(this.data.opened);
+    if (i === undefined) this.note("");
+    else this.open(i);
+  }
+
+  /* Keep the opened picture in the address, so that a link or a refresh comes back to it. The page is not
+     drawn again for it: it reads the address the next time that something is asked of it. */
+  note(id) {
+    if (this.data.opened === null) return;
+    const address = new URL(location.href);
+    if ((address.searchParams.get("image") ?? "") === id) return;
+    if (id) address.searchParams.set("image", id);
+    else address.searchParams.delete("image");
+    history.replaceState(history.state, "", address);
   }
 
   show(i) {
     if (i < 0 || i >= this.tiles.length) return;
     this.active = i;
     const [id, label, , , about] = this.tiles[i];
+    this.note(id);
     this.fallback = this.data.thumb.replace("{id}", encodeURIComponent(id));
     this.large.src = this.data.full.replace("{id}", encodeURIComponent(id));
     this.large.alt = about;
     this.sheet.classList.remove("there");
     this.small = false;
     this.dress();
-    this.about.textContent = [label.split("\n")[0], about, `${i + 1} of ${this.tiles.length}`].filter(Boolean).join(" · ");
+    const said = [label.split("\n")[0], about, `${i + 1} of ${this.tiles.length}`].filter(Boolean).join(" · ");
+    this.about.textContent = said.replace(LONG, (word) => `${word.slice(0, 12)}…${word.slice(-22)}`);
+    this.about.title = said;
     this.zoom(0);
   }
 
