@@ -104,11 +104,27 @@ def test_loose_points_have_the_number_that_most_have(tmp_path: Path) -> None:
     put(tmp_path, annotations_dot_xml=whole_file(image(*shapes)))
     images, issues, reading = rows_of(cvat.FORMAT, tmp_path, "points")
     assert [head.points for head in reading.classes] == [("1", "2")] and len(images["a.png"].labels) == 2
-    assert ["3 points here" in issues[0].reason, "chosen" in issues[1].reason] == [True, True]
+    assert len(issues) == 1 and "3 points here" in issues[0].reason
+    assert reading.notes == ("Of other sorts of keypoints, for a project of their own: 1 label.",)
     images, issues, reading = rows_of(cvat.FORMAT, tmp_path, "points", "hand")
-    assert images["a.png"].labels[0].points == ((3.0, 4.0, 2), (0.0, 0.0, 0)) and len(issues) == 3
+    assert images["a.png"].labels[0].points == ((3.0, 4.0, 2), (0.0, 0.0, 0)) and not issues
+    assert reading.notes[0].endswith("of their own: 3 labels.")
     with pytest.raises(InputError, match="no sort of keypoints"):
         rows_of(cvat.FORMAT, tmp_path, "points", "foot")
+
+
+def test_only_the_pictures_of_the_chosen_keypoints_are_read(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        picture(tmp_path / f"{name}.png")
+    cat = '<points label="cat" points="1,1;2,2;3,3"/>'
+    hand = '<skeleton label="hand"><points label="palm" points="3,4"/></skeleton>'
+    two = image(cat) + image(hand).replace("a.png", "b.png")
+    put(tmp_path, annotations_dot_xml=whole_file(two))
+    images, issues, reading = rows_of(cvat.FORMAT, tmp_path, "points", "hand")
+    assert list(images) == ["b.png"] and not issues
+    note = "Of other sorts of keypoints, for a project of their own: 1 picture and 1 label."
+    assert reading.notes == (note,)
+    assert list(rows_of(cvat.FORMAT, tmp_path, "points", "cat")[0]) == ["a.png"]
 
 
 def test_turned_boxes_and_ellipses_become_outlines(tmp_path: Path) -> None:

@@ -61,6 +61,9 @@ class _Seen:
     points: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     images: int = 0
     most_tags: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    pictures: Counter[frozenset[str]] = field(default_factory=Counter)
+    """Images by the classes on them."""
 
     def take(self, part: Node) -> None:
         """Count what one part of a file holds."""
@@ -71,12 +74,17 @@ class _Seen:
         self.images += part.tag == "image"
         shapes = [node for node in part.children if node.attributes.get("outside") != "1"]
         self.most_tags = max(self.most_tags, sum(node.tag == "tag" for node in shapes))
+        on_it = set()
         for node in shapes:
             self.shapes[node.tag] += 1
             name = clean_class(node.attributes.get("label") or part.attributes.get("label", ""))
             self.names[name] = None
+            self.labels[name] += 1
+            on_it.add(name)
             if node.tag == "points":
                 self.points[name][node.attributes.get("points", "").count(";") + 1] += 1
+        if part.tag == "image":
+            self.pictures[frozenset(on_it)] += 1
 
     def classes(self) -> dict[str, ClassHead]:
         """Return the classes as listed, then those that only shapes name; loose points get numbers."""
@@ -113,10 +121,23 @@ def read(view: SourceView, options: ReadOptions) -> Reading:
     Raises ``InputError`` for damaged XML, XML with a document type, and an image that is listed twice.
     """
     files = _files(view)
-    heads = _look(view, files, None if options.kind == "points" else 0).classes()
+    seen = _look(view, files, None if options.kind == "points" else 0)
+    heads = seen.classes()
     chosen = _chosen(heads, options.schema) if options.kind == "points" else heads
-    left_out = frozenset(heads) - frozenset(chosen)
-    return Reading(_Rows(view, files, heads, left_out).rows(), tuple(chosen.values()))
+    # Classes without points stay: what of them cannot be used is told label by label.
+    left_out = frozenset(name for name, head in heads.items() if head.points and name not in chosen)
+    notes = _left_out(seen, left_out)
+    return Reading(_Rows(view, files, heads, left_out).rows(), tuple(chosen.values()), notes=notes)
+
+
+def _left_out(seen: _Seen, names: frozenset[str]) -> tuple[str, ...]:
+    """Say how much of the set the chosen sort of keypoints does not concern."""
+    labels = sum(seen.labels[name] for name in names)
+    pictures = sum(count for on_it, count in seen.pictures.items() if on_it and on_it <= names)
+    parts = [number_of(*one) for one in ((pictures, "picture"), (labels, "label")) if one[0]]
+    return (
+        (f"Of other sorts of keypoints, for a project of their own: {' and '.join(parts)}.",) if parts else ()
+    )
 
 
 def _files(view: SourceView) -> list[Member]:
@@ -187,13 +208,16 @@ class _Rows:
             if tracks:
                 yield from self.video(member, tracks, frames, size)
         for image in self.view.images:
-            if image.path not in self.taken:
+            if image.path not in self.taken and not self.left_out:
                 yield ImageLabels(image.path)
 
     def image(self, member: Member, part: Node) -> Iterator[Row]:
         """Yield one image with its shapes."""
         name, subset = part.attributes.get("name", ""), part.attributes.get("subset", "")
-        shapes = [node for node in part.children if node.tag != "attribute"]
+        every = [node for node in part.children if node.tag != "attribute"]
+        shapes = [node for node in every if self.concerns(node)]
+        if every and not shapes:
+            return
         try:
             path = self.find(name, subset)
         except LookupError as error:
@@ -206,9 +230,8 @@ class _Rows:
         groups: dict[tuple[str, str], int] = {}
         for node in shapes:
             try:
-                self.add(
-                    labels, groups, node, label_of(node, node.attributes.get("label", ""), size, self.heads)
-                )
+                label = label_of(node, node.attributes.get("label", ""), size, self.heads)
+                self.add(labels, groups, node, label)
             except ValueError as error:
                 yield skipped(member.path, node.line, str(error))
         split, repairs = _split(subset)
@@ -219,7 +242,6 @@ class _Rows:
 
     def add(self, labels: list[Label], groups: dict[tuple[str, str], int], node: Node, label: Label) -> None:
         """Add a label, or add an outline to the object that it belongs to."""
-        self.check(label)
         group = node.attributes.get("group_id", "0")
         if node.tag != "polygon" or group in ("", "0"):
             labels.append(label)
@@ -255,7 +277,7 @@ class _Rows:
         numbers = _by_number(image.path for image in self.view.images)
         shapes: dict[int, list[Label]] = {number: [] for number in numbers if number < frames}
         faulty: set[int] = set()
-        for track in tracks:
+        for track in filter(self.concerns, tracks):
             for node in track.children:
                 if node.tag == "attribute" or node.attributes.get("outside") == "1":
                     continue
@@ -268,6 +290,8 @@ class _Rows:
                         faulty.add(int(finite(node.attributes["frame"])))
         for number, labels in sorted(shapes.items()):
             found = numbers.get(number, [])
+            if self.left_out and not labels:
+                continue  # another sort's, or nobody's
             if len(found) == 1:
                 self.take(found[0], f"“{member.path}”")
                 negative = not labels and number not in faulty
@@ -279,14 +303,11 @@ class _Rows:
 
     def tracked(self, track: Node, node: Node, size: Size) -> Label:
         """Read the shape of a track in one frame."""
-        label = label_of(node, track.attributes.get("label", ""), size, self.heads)
-        self.check(label)
-        return label
+        return label_of(node, track.attributes.get("label", ""), size, self.heads)
 
-    def check(self, label: Label) -> None:
-        """Raise ``ValueError`` for keypoints of another sort than the chosen one."""
-        if label.points is not None and label.name in self.left_out:
-            raise ValueError(f"“{label.name}” has not the keypoints that were chosen")
+    def concerns(self, node: Node) -> bool:
+        """Whether a shape or track is not of another sort of keypoints than the chosen one."""
+        return clean_class(node.attributes.get("label", "")) not in self.left_out
 
 
 def _split(subset: str) -> tuple[Split | None, tuple[str, ...]]:
