@@ -49,6 +49,7 @@ class StandInDatasets:
         self.keys: dict[str, str] = {}
         self.files: dict[tuple[str, str], ServedFile] = {}
         self.issues: ServedFile | None = None
+        self.found: dict[str, ServedFile] = {}
 
     def begin_upload(self, name: str, size: int, key: str | None = None) -> UploadInfo:
         if key in self.keys:
@@ -89,6 +90,9 @@ class StandInDatasets:
 
     def issues_file(self, project: str) -> ServedFile | None:
         return self.issues
+
+    def issues_file_of(self, job: str) -> ServedFile | None:
+        return self.found.get(job)
 
 
 class StandInOverlays:

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from app import state
 from app.components.formats import plain
 from app.components.import_order import Answers, ImportOrder, open_order
+from app.components.import_report import found_so_far
 from app.components.import_start import look, start
 from app.components.page import show_problem
-from engine.contracts.jobs import Problem
+from engine.contracts.jobs import JobInfo, Problem
 from engine.errors import LensmithError
 
 OTHER_LABELS: Final = "--format"
@@ -118,11 +119,14 @@ def question_of(problem: Problem, *, looked: bool = True) -> Question:
     return Question(problem.hint, tuple(Answer(choice, {field: choice}) for choice in problem.choices))
 
 
-def question(problem: Problem, order: ImportOrder, project: str | None) -> bool:
-    """Draw what an import asks, with its answers; an answer starts it again.
+def question(job: JobInfo, order: ImportOrder, project: str | None) -> bool:
+    """Draw what an import asks, with what it found and its answers; an answer starts it again.
 
     ``project`` is the one that is filled. Returns whether there was something to ask.
     """
+    problem = job.problem
+    if problem is None:
+        return False
     asked = question_of(problem, looked=bool(order.looked))
     if not (asked.answers or asked.field):
         return False
@@ -130,6 +134,7 @@ def question(problem: Problem, order: ImportOrder, project: str | None) -> bool:
         if order.label:
             st.caption(f"A question about “{plain(order.label)}”")
         st.markdown(f"**{plain(problem.message)}**  \n{plain(asked.hint)}")
+        found_so_far(job.id, problem)
         if asked.field:
             _typed(problem.flag, asked, order, project)
         with st.container(horizontal=True, vertical_alignment="center", key="answers"):

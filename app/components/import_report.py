@@ -14,9 +14,9 @@ import streamlit as st
 from app.components.formats import brief, count, plain
 from app.components.page import card, guarded
 from app.engine_client import client
-from app.routes.urls import issues_url
+from app.routes.urls import issues_url, job_issues_url
 from engine.contracts.datasets import ImportIssue, ImportReport, Outcome
-from engine.contracts.jobs import ENDED, JobInfo, JobState
+from engine.contracts.jobs import ENDED, JobInfo, JobState, Problem
 
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 WORDS: Final = {"all": "all", Outcome.REPAIRED.value: "repaired", Outcome.SKIPPED.value: "skipped"}
@@ -92,7 +92,7 @@ def import_card(report: ImportReport) -> None:
             with st.container(horizontal=True, key="import-actions"):
                 if st.button("See each", key="see-issues", type="tertiary"):
                     issues_dialog(report)
-                st.link_button("Download CSV", issues_url(report.project), type="tertiary")
+                st.link_button("Download as CSV", issues_url(report.project), type="tertiary")
 
 
 def _sentence(note: str) -> str:
@@ -115,12 +115,34 @@ def _account(report: ImportReport) -> str:
 @st.dialog("What was repaired or skipped", width="large")
 def issues_dialog(report: ImportReport) -> None:
     """Show the reasons with how often each occurs, and each file, filtered by outcome, reason and text."""
-    issues = report.issues
     st.caption(_account(report))
-    if report.issues_total > len(issues):
-        st.caption(f"The first {len(issues):,} of {report.issues_total:,}; the CSV has them all.")
+    _listed(report.issues, report.issues_total, issues_url(report.project))
+
+
+def found_so_far(job: str, problem: Problem) -> None:
+    """Draw the way to what an import had repaired and skipped until it asked or was refused, if anything.
+
+    ``job`` is the import's.
+    """
+    if problem.issues and st.button(f"See each ({problem.issues_total:,})", key="see-found", type="tertiary"):
+        found_dialog(job, problem)
+
+
+@st.dialog("What was found so far", width="large")
+def found_dialog(job: str, problem: Problem) -> None:
+    """Show what an import that asks or was refused found wrong, file by file, and give the CSV of it."""
+    st.caption("Nothing was taken in yet. This is what would be repaired or skipped, and why.")
+    _listed(problem.issues, problem.issues_total, job_issues_url(job) if problem.issues_file else "")
+
+
+def _listed(issues: Sequence[ImportIssue], total: int, url: str) -> None:
+    """Draw the filtered table of ``issues``, the first of ``total``; ``url`` is that of the CSV of all."""
+    if total > len(issues):
+        rest = "; the CSV has them all" if url else ""
+        st.caption(f"The first {len(issues):,} of {total:,}{rest}.")
     _table(_filtered(issues))
-    st.link_button("Download CSV", issues_url(report.project), type="tertiary")
+    if url:
+        st.link_button("Download as CSV", url, type="tertiary")
 
 
 def _filtered(issues: Sequence[ImportIssue]) -> list[ImportIssue]:

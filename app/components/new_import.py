@@ -11,7 +11,7 @@ from app.components.formats import plain
 from app.components.import_choice import as_taken, choose, taken_as
 from app.components.import_order import ImportOrder, open_order, order_of
 from app.components.import_questions import choose_again, question, question_of
-from app.components.import_report import STOPPING, import_progress
+from app.components.import_report import STOPPING, found_so_far, import_progress
 from app.components.import_start import is_there, look, start
 from app.components.onward import onward
 from app.components.page import card, guarded, live, show_problem
@@ -153,11 +153,12 @@ def _ended(job: JobInfo) -> bool:
             open_order(order.looked, as_taken(order, _offers(order)), state.here().project)
         _stopped(job, order, project)
         return False
-    if order is not None and question(job.problem, order, project):
+    if order is not None and question(job, order, project):
         return True
     asked = question_of(job.problem)
     with st.container(key="say-wrong-import", gap="small"):
         st.markdown(f"**{plain(job.problem.message)}**  \n{plain(asked.hint)}")
+        found_so_far(job.id, job.problem)
         if order is not None:
             _once_more(job, order, project)
         elif asked.answers or asked.field:

@@ -31,6 +31,14 @@ async def issues(request: Request) -> Response:
     return await send_file(request, file, inline=False, cache=CACHE)
 
 
+async def job_issues(request: Request) -> Response:
+    """Send every repair and skip that an import had found before it asked or was refused, as CSV."""
+    file = await run_in_threadpool(client().datasets.issues_file_of, request.path_params["job"])
+    if file is None:
+        raise NotFoundError("This import has nothing to list.", "Look at the import itself.")
+    return await send_file(request, file, inline=False, cache=CACHE)
+
+
 async def weights(request: Request) -> Response:
     """Send imported weights with their config, as a ZIP that any Lensmith takes in."""
     file = await run_in_threadpool(client().weights.file, request.path_params["item"])
@@ -47,6 +55,7 @@ async def dataset(request: Request) -> Response:
 routes: list[BaseRoute] = [
     Route("/download/{run}/bundle.zip", bundle),
     Route("/download/{project}/issues.csv", issues),
+    Route("/download/import/{job}/issues.csv", job_issues),
     Route("/download/{project}/set/{job}.zip", dataset),
     Route("/download/weights/{item}/weights.zip", weights),
 ]

@@ -47,6 +47,11 @@ def issues_url(project: str) -> str:
     return _path("download", project, "issues.csv")
 
 
+def job_issues_url(job: str) -> str:
+    """Address of what an import that asks or was refused had found until then, as CSV."""
+    return _path("download", "import", job, "issues.csv")
+
+
 def set_url(project: str, job: str) -> str:
     """Address of an exported set as a ZIP."""
     return _path("download", project, "set", f"{job}.zip")

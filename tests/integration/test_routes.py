@@ -317,12 +317,14 @@ class TestFiles:
     def test_downloads_are_attachments(self, world: StandIn, tmp_path: Path) -> None:
         world.models.bundle = served(tmp_path, "recycling.zip", "application/zip", b"PK")
         world.datasets.issues = served(tmp_path, "issues.csv", "text/csv", b"file,reason\n")
+        world.datasets.found["j"] = served(tmp_path, "found.csv", "text/csv", b"file,line\n")
         world.weights.archive = served(tmp_path, "mine.zip", "application/zip", b"PK weights")
         world.dataset_exports.archives["p", "j"] = served(tmp_path, "set.zip", "application/zip", b"PK set")
         for url, name in (
             (urls.bundle_url("r"), "recycling.zip"),
             (urls.set_url("p", "j"), "set.zip"),
             (urls.issues_url("p"), "issues.csv"),
+            (urls.job_issues_url("j"), "found.csv"),
             (urls.weights_url("mine"), "mine.zip"),
             (urls.weights_url("bundle"), "mine.zip"),
         ):
@@ -358,6 +360,7 @@ class TestFiles:
         for url in (
             "/image/p/gone/full", "/image/p/i/thumb", "/image/p/i/other", "/download/r/bundle.zip",
             "/download/p/issues.csv", "/download/weights/x/weights.zip", "/download/p/set/j.zip",
+            "/download/import/j/issues.csv", "/download/import/..%2fj/issues.csv",
             "/download/p/set/j", "/download/p/set/..%2fj.zip",
             "/download/..%2f..%2fetc/issues.csv", "/api/nothing", "/image/x",
         ):  # fmt: skip

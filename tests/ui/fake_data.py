@@ -213,6 +213,9 @@ class FakeDatasets:
         path.write_text("file,line,outcome,reason\n", encoding="utf-8")
         return ServedFile(path=path, media_type="text/csv", name="import-issues.csv", etag="x")
 
+    def issues_file_of(self, job: str) -> ServedFile | None:
+        return self.issues_file(job) if self.world.import_problem else None
+
     def _known_classes(self) -> tuple[ClassInfo, ...]:
         counts = (403, 501, 410, 594, 482, 137)
         return tuple(

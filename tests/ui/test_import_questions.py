@@ -184,6 +184,31 @@ def test_an_order_of_another_tab_is_known_by_its_address() -> None:
     assert order_of.__doc__
 
 
+def test_what_was_found_is_listed_beside_a_question_and_a_refusal(open_screen: Open) -> None:
+    found = (
+        issue("box 3 px wide", "=a.jpg"),
+        ImportIssue(file="labels.csv", line=7, outcome=Outcome.REPAIRED, reason="turned upright"),
+    )
+    told = {"issues": found, "issues_total": 1200, "issues_file": "runs/import1/issues.csv"}
+    for flag, more in (("--accept-skips", {}), ("", {"of_input": True})):
+        facade = world()
+        ask(facade, flag, **told, **more)
+        test = open_screen("new", facade, job="import1", **{"import": said()})
+        press(test, "See each (1,200)")
+        assert not test.exception and len(test.dataframe) == 1
+        ask(facade, flag)
+        assert not [b for b in test.run().button if b.label.startswith("See each")]
+    test = dialog("import_report", "found_dialog", "import1", Problem(message="What now?", **told))
+    assert not test.exception
+    shown = test.dataframe[0].value
+    assert [tuple(row) for row in shown[["file", "line", "outcome", "reason"]].to_numpy()] == [
+        ("'=a.jpg", "", "skipped", "box 3 px wide"), ("labels.csv", "7", "repaired", "turned upright"),
+    ]  # fmt: skip
+    assert "The first 2 of 1,200; the CSV has them all" in words(test)
+    (link,) = test.get("link_button")
+    assert (link.proto.label, link.proto.url) == ("Download as CSV", "/download/import/import1/issues.csv")
+
+
 # -- the report --------------------------------------------------------------------------------------
 
 
