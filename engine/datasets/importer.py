@@ -230,11 +230,12 @@ def _with_channels(held: dict[str, Any], order: Order) -> tuple[dict[str, Any], 
     return chosen, f"Channels {new} are red, green and blue from now on; before, these were {old}."
 
 
-def _teller(work: Work) -> Callable[[int, int], None]:
+def _teller(work: Work) -> Callable[[int, int, bool], None]:
     """Return what tells of files taken in, and ends the import when a person wants that."""
 
-    def tick(done: int, total: int) -> None:
-        work.progress(DECODING * done / total, f"{done:,} of {total:,} images and masks")
+    def tick(done: int, total: int, with_masks: bool) -> None:
+        what = "images and masks" if with_masks else "images"
+        work.progress(DECODING * done / total, f"{done:,} of {total:,} {what}")
         work.check_stop()
 
     return tick

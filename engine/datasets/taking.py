@@ -32,19 +32,21 @@ _Answer = TypeVar("_Answer")
 class Taking:
     """What one import has the processes of ``intake`` take in, from ``with`` to its end.
 
-    ``tick`` gets the numbers of files done and ordered at least four times a second while a file is waited
-    for, and every few rows while these are ordered; what it raises ends the work. Files are written without
+    ``tick`` gets the numbers of files done and ordered, and whether there are mask pictures among them, at
+    least four times a second while a file is waited for, and every few rows while these are ordered; what
+    it raises ends the work. Files are written without
     syncing; the caller syncs once before it commits rows that name them.
 
     Every method that orders or waits raises ``OSError`` when files cannot be stored, as on a full disk;
     ``picture`` raises ``QuestionError`` when it has channels that nobody chose from.
     """
 
-    def __init__(self, intake: Intake, tick: Callable[[int, int], None]) -> None:
+    def __init__(self, intake: Intake, tick: Callable[[int, int, bool], None]) -> None:
         self._intake = intake
         self._tick = tick
         self._members: Mapping[str, Member] = {}
         self._ordered: set[tuple[str, bool]] = set()
+        self._with_masks = False
         self._gathered: list[Wanted] = []
         self._orders: deque[Sequence[Wanted]] = deque()
         self._pictures: dict[str, Taken] = {}
@@ -95,6 +97,7 @@ class Taking:
             key = (path, masks)
             if key not in self._ordered:
                 self._ordered.add(key)
+                self._with_masks |= masks
                 self._gathered.append(Wanted(self._members[path], masks))
                 if len(self._gathered) >= CHUNK:
                     self._send()
@@ -143,7 +146,7 @@ class Taking:
             raise self._error
         total = max(len(self._ordered), self._expected)
         if total:
-            self._tick(len(self._pictures) + len(self._masks), total)
+            self._tick(len(self._pictures) + len(self._masks), total, self._with_masks)
 
     # --- the thread ---------------------------------------------------------------------------------
 

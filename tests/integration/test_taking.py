@@ -80,7 +80,7 @@ def test_orders_and_answers_longer_than_a_pipe_do_not_stop_each_other(
 def test_a_picture_that_was_not_ordered_is_not_waited_for(tmp_path: Path) -> None:
     source = open_source((("set", folder(tmp_path / "set", {"a.png": picture(1)})),), Limits())
     settings = Settings(home=tmp_path / "home", database_url="")
-    with Intake(settings, {}) as intake, Taking(intake, lambda done, total: None) as taking:
+    with Intake(settings, {}) as intake, Taking(intake, lambda done, total, masks: None) as taking:
         taking.begin(source.members, {}, 1)
         with pytest.raises(KeyError):
             taking.picture("a.png")

@@ -156,9 +156,10 @@ def test_time_left_is_told_from_the_pace_so_far(
     kind: str, progress: float, seconds: float, attempt: int, told: str
 ) -> None:
     began = datetime.now(UTC) - timedelta(seconds=seconds)
-    job = JobInfo(
-        id="j", kind=kind, project=None, state=JobState.RUNNING, progress=progress, message="5 of 9 images",
-        attempt=attempt, created_at=began, started_at=began,
-    )  # fmt: skip
-    assert _doing(job) == f"5 of 9 images{told}"
-    assert "left" not in _doing(job.model_copy(update={"state": JobState.PAUSED}))
+    for message in ("5 of 9 images", "5 of 9 images and masks"):
+        job = JobInfo(
+            id="j", kind=kind, project=None, state=JobState.RUNNING, progress=progress, message=message,
+            attempt=attempt, created_at=began, started_at=began,
+        )  # fmt: skip
+        assert _doing(job) == f"{message}{told}"
+        assert "left" not in _doing(job.model_copy(update={"state": JobState.PAUSED}))

@@ -236,7 +236,7 @@ def test_a_flipped_byte_never_does_more_than_refuse() -> None:
 
 def take_all(source: Source, settings: Settings, record: dict[str, Any]) -> dict[str, Taken]:
     paths = [member.path for member in source.images]
-    with Intake(settings, record) as intake, Taking(intake, lambda done, total: None) as taking:
+    with Intake(settings, record) as intake, Taking(intake, lambda done, total, masks: None) as taking:
         taking.begin(source.members, {}, len(paths))
         taking.order(paths)
         taking.complete()
