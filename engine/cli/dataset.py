@@ -53,8 +53,9 @@ def dataset_split(
     by: Annotated[
         str,
         typer.Option(
-            help="What stays together: image, group (as the set says), folder, folder:N, or a pattern with "
-            "one group in round brackets, such as '^([^_]+)_'."
+            help="What stays together: image, group (as the set says), folder, folder:N, before:_, before:-, "
+            "before:digit (a file's name up to the first such character), or a pattern with one group in "
+            "round brackets, such as '^([^_]+)_'."
         ),
     ] = "image",
     fractions: Annotated[str, typer.Option(help="Shares of train, val and test in %.")] = "70,20,10",

@@ -317,8 +317,9 @@ class SplitRule(Record):
     the others train, and test stays as it is. ``fractions`` then only serve the images that come later.
 
     ``group_rule`` says where the group of an image comes from: "" (what the set said), "folder" (the
-    folder it lies in), "folder:N" (the Nth folder of its path, from 1) or a regular expression with one
-    group, which is searched in the path.
+    folder it lies in), "folder:N" (the Nth folder of its path, from 1), "before:_", "before:-" or
+    "before:digit" (what stands in its file name before the first such character) or a regular expression
+    with one group, which is searched in the path.
     """
 
     fractions: tuple[float, float, float] = (0.7, 0.2, 0.1)

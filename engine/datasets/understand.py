@@ -232,7 +232,8 @@ def nothing_found(source: Source, order: Order) -> InputError:
             f"There are no pictures in “{source.name}”.{skipped}",
             "JPEG, PNG, BMP, WEBP, TIFF, HEIC and GIF are read.",
         )
-    what = f"the format “{order.format}”" if order.format else f"the task “{order.task}”"
+    task = order.titles.get(order.task or "", order.task)
+    what = f"the format “{order.format}”" if order.format else f"the task “{task}”"
     return InputError(
         f"“{source.name}” does not look like a set for {what}.",
         "Leave the choice open to see what it looks like.",
