@@ -193,13 +193,13 @@ class TestBrowser:
         page.locator(".tile").first.dblclick()
         page.locator("dialog[open]").wait_for()
         page.keyboard.press("ArrowRight")
-        assert page.url.endswith("?image=b")
+        page.wait_for_function("location.search === '?image=b'")
         page.reload()
         page.locator("dialog[open]").wait_for()
         assert "b.png" in page.locator("dialog .foot p").inner_text()
         page.keyboard.press("Escape")
         page.locator("dialog[open]").wait_for(state="detached")
-        assert "image" not in page.url
+        page.wait_for_function("!location.search")  # it follows the closing, which the browser tells of later
         page.goto(f"{server.url}?image=gone")
         page.locator(".tile img.there").first.wait_for()
         page.wait_for_function("!location.search")
