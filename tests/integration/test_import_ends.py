@@ -151,6 +151,12 @@ def test_a_stopped_import_leaves_only_what_was_uploaded(space: Workspace, tmp_pa
     assert not [child for child in psutil.Process().children() if "intake" in " ".join(child.cmdline())]
 
 
+def at_start(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every Python process that starts from now on run ``code`` first: those that decode, here."""
+    folder(tmp_path / "start", {"sitecustomize.py": code.encode()})
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "start"))
+
+
 def test_a_decoder_that_crashes_costs_one_image(
     space: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,8 +169,7 @@ def test_a_decoder_that_crashes_costs_one_image(
         "    return whole(content, **more)\n"
         "hashlib.sha256 = deadly\n"
     )
-    folder(tmp_path / "start", {"sitecustomize.py": code.encode()})
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "start"))
+    at_start(code, tmp_path, monkeypatch)
     source = two_classes(tmp_path / "set", 150, **{"cat/0deadly.png": picture(999) + b"crash here"})
     report = space.run(source)
     assert report.images == 150 and report.skipped == 2
@@ -253,8 +258,7 @@ def test_a_full_disk_ends_the_import_and_skips_nothing(
         "def full(*_): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
         "pathlib.Path.replace = full\n"
     )
-    folder(tmp_path / "start", {"sitecustomize.py": code.encode()})
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "start"))
+    at_start(code, tmp_path, monkeypatch)
     with pytest.raises(OSError, match="No space left") as caught:
         space.run(two_classes(tmp_path / "set"), accept_skips=True)
     assert caught.value.errno == errno.ENOSPC
