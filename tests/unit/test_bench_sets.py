@@ -99,7 +99,7 @@ def test_a_question_is_answered_and_said(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("engine.bench.sets.round_trips", lambda *_: {"coco": []})
     known = RealSet("drawn", "detection", 4, {"cat": 4, "dog": 4}, "this test", skipped=1, prepare=at("set"))
     row = measure_set(settings_in(tmp_path / "home"), tmp_path, known)
-    assert row["wrong"] == [] and row["asked"].startswith("1 of 9 labels would be skipped")
+    assert row["wrong"] == [] and row["asked"].startswith("1 of 9 labels (11 %) would be skipped")
 
 
 def test_a_set_that_must_be_refused(tmp_path: Path) -> None:
