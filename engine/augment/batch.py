@@ -8,6 +8,7 @@ come from an explicit CPU generator: the same seed gives the same batch on every
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -82,16 +83,27 @@ def _matrix(*rows: torch.Tensor) -> torch.Tensor:
     return torch.cat([torch.stack(rows, dim=1), last], dim=1).reshape(count, 3, 3)
 
 
-def apply_to_images(images: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """Warp (N, C, H, W) float pictures by (N, 3, 3) matrices; what comes into view is mirrored."""
+def apply_to_images(
+    images: torch.Tensor, matrix: torch.Tensor, beyond: Sequence[float] | None = None
+) -> torch.Tensor:
+    """Warp (N, C, H, W) float pictures by (N, 3, 3) matrices.
+
+    What comes into view beyond the edge is mirrored, or has the colour ``beyond`` (one value a channel).
+    """
     height, width = images.shape[-2:]
     # grid_sample asks, in coordinates from -1 to 1, where each output pixel comes from.
     to_px = torch.tensor([[width / 2, 0, width / 2], [0, height / 2, height / 2], [0, 0, 1.0]])
     theta = torch.linalg.inv(to_px) @ torch.linalg.inv(matrix) @ to_px
     grid = _grid(theta[:, :2].to(images.device, images.dtype), height, width)
-    return functional.grid_sample(
-        images, grid, mode="bilinear", padding_mode="reflection", align_corners=False
-    )
+    if beyond is None:
+        return _sample(images, grid, "reflection")
+    # Zero is what ``grid_sample`` shows there, so the colour is made zero on the way.
+    ground = images.new_tensor(beyond).reshape(1, -1, 1, 1)
+    return _sample(images - ground, grid, "zeros").add_(ground)
+
+
+def _sample(images: torch.Tensor, grid: torch.Tensor, beyond: str, mode: str = "bilinear") -> torch.Tensor:
+    return functional.grid_sample(images, grid, mode=mode, padding_mode=beyond, align_corners=False)
 
 
 def _grid(theta: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -146,12 +158,22 @@ def apply_color(images: torch.Tensor, factors: ColorFactors) -> torch.Tensor:
     return torch.baddbmm(offset, matrix, images.flatten(2)).view(images.shape).clamp_(0, 1)
 
 
-def augment(images: torch.Tensor, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:
-    """Draw and apply everything that ``config`` allows to (N, 3, H, W) pictures on the 0 to 1 scale."""
+def augment(
+    images: torch.Tensor,
+    config: AugmentConfig,
+    generator: torch.Generator,
+    beyond: Sequence[float] | None = None,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Draw and apply everything that ``config`` allows to (N, 3, H, W) pictures on the 0 to 1 scale.
+
+    Also returns the matrices (N, 3, 3), input px to output px, None where nothing was moved. ``beyond`` as in
+    ``apply_to_images``.
+    """
     count, _, height, width = images.shape
     matrix = sample_affine(count, height, width, config, generator)
-    if not torch.equal(matrix, torch.eye(3).expand_as(matrix)):
-        images = apply_to_images(images, matrix)
+    moved = not torch.equal(matrix, torch.eye(3).expand_as(matrix))
+    if moved:
+        images = apply_to_images(images, matrix, beyond)
     if config.color > 0:
         images = apply_color(images, sample_color(count, config.color, generator))
-    return images
+    return images, matrix if moved else None

@@ -222,6 +222,7 @@ class Plan(Record):
     strategy: Literal["probe", "head", "last_stages", "full"]
     backbone: str
     model_args: dict[str, Any]
+    network: dict[str, Any] = Field(default_factory=dict)
     image_size: int
     batch_size: int
     epochs: int

@@ -167,8 +167,8 @@ def _in_batches(work: Work, predict: Any, pixels: Any) -> NDArray[np.float32]:
     rows = []
     for start in range(0, len(pixels), BATCH):
         work.check_stop()
-        rows.append(predict(pixels[start : start + BATCH]))
-    return np.concatenate(rows)
+        rows.extend(predict(pixels[start : start + BATCH]))
+    return np.stack(rows)
 
 
 def _timm_model(trained: TrainedModel, folder: Path) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import timm
@@ -55,6 +55,8 @@ class Built:
     model_args: dict[str, Any]
     identity: str
     notes: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What a task's network needs, beside name and arguments, to be built again."""
 
 
 def create(name: str, num_classes: int, model_args: Mapping[str, Any], dropout: float = 0.0) -> nn.Module:

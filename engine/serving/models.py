@@ -100,7 +100,7 @@ class WarmModels:
     def _load_run(self, run: str) -> Loaded:
         trained = load_trained(self._settings, self._database, run)
         names = tuple(info.name for info in trained.classes)
-        return Loaded(names, trained.preprocessing, trained.predict)
+        return Loaded(names, trained.preprocessing, lambda pixels: np.stack(trained.predict(pixels)))
 
 
 def _load_bundle(path: Path) -> Loaded:

@@ -1,21 +1,24 @@
 """The contract of a task: what a task folder must provide, and nothing else names it.
 
-``spec.py`` of a task builds a ``TaskSpec`` without importing torch. ``learner`` and ``report`` in it
-are dotted names (``package.module:Class``) that only a child process loads.
+``spec.py`` of a task builds a ``TaskSpec`` without importing torch. ``network``, ``learner`` and ``examiner``
+in it are dotted names (``package.module:Class``) that only a child process loads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from engine.contracts.datasets import LabelKind
+from engine.contracts.datasets import LabelItem, LabelKind
 from engine.contracts.models import Library
+from engine.contracts.results import GridItem, Report
 from engine.contracts.training import TrainingConfig
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,11 @@ class TaskSpec:
     ``labels`` says for people what is learnt, ``label_kind`` which dataset formats can bring it.
     ``libraries`` are those whose backbones it can build. Without a ``learner`` its sets can be taken in,
     looked at, versioned and exported, and training says that it is not there yet.
+
+    ``network`` names a ``Network`` (``engine.models.networks``), ``learner`` a ``Learner``, ``examiner`` an
+    ``Examiner``. ``border`` is what augmentation shows beyond a picture's edge: its mirror image, or the
+    colour that padding has, where a mirrored object would be one without a label. ``resize`` as in
+    ``Preprocessing``. ``linear_probe``: whether the yardstick is a linear classifier on pooled features.
     """
 
     name: str
@@ -45,8 +53,12 @@ class TaskSpec:
     metrics: tuple[MetricSpec, ...] = ()
     monitor: str = ""
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    network: str = ""
     learner: str = ""
-    report: str = ""
+    examiner: str = ""
+    border: Literal["mirror", "fill"] = "mirror"
+    resize: Literal["squash", "pad"] = "squash"
+    linear_probe: bool = False
     minimum_classes: int = 2
     libraries: tuple[Library, ...] = ("timm",)
 
@@ -58,12 +70,28 @@ class TaskSpec:
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of a frozen version as a learner gets it; ``target`` is the task's own."""
+    """One image of a frozen version as a learner gets it; ``target`` is the task's own.
+
+    ``width`` and ``height``: px of the upright picture.
+    """
 
     image_id: str
     sha256: str
     path: str
     target: Any
+    width: int = 0
+    height: int = 0
+
+
+class Targets(Protocol):
+    """The targets of some samples, ready to be cut into batches on the device."""
+
+    def batch(self, index: NDArray[np.int64], matrices: torch.Tensor | None) -> Any:
+        """Return the targets of the samples at ``index`` (B,), moved as their pictures were.
+
+        ``matrices`` (B, 3, 3) map px of the model's input to where they are after augmentation; None: nothing
+        was moved.
+        """
 
 
 @dataclass(frozen=True)
@@ -71,7 +99,7 @@ class Batch:
     """One training or evaluation batch on the device.
 
     ``images``: (N, 3, H, W) in the compute precision's input dtype, normalised.
-    ``targets``: whatever ``Learner.collate`` made. ``index``: (N,) positions in the sample list.
+    ``targets``: whatever ``Targets.batch`` made. ``index``: (N,) positions in the sample list.
     """
 
     images: torch.Tensor
@@ -93,21 +121,59 @@ class StepOutput:
 
 
 class Learner(Protocol):
-    """The torch side of a task; the loop calls it and never asks which task it is."""
+    """The torch side of a task; the loop calls it and never asks which task it is.
+
+    It is made as ``Learner(model, config, classes, samples, record)``: the network, the run's settings, the
+    class names, the training samples (none when a trained model is loaded) and the run's preprocessing.
+    """
 
     model: torch.nn.Module
 
-    def collate(self, targets: Sequence[Any]) -> Any:
-        """Turn targets into tensors on the CPU; the loop moves them."""
+    @staticmethod
+    def target(labels: Sequence[LabelItem], positions: Mapping[str, int]) -> Any:
+        """Turn an image's labels into the target of its sample; ``positions`` are those of the class ids."""
+
+    def targets(self, samples: Sequence[Sample], device: torch.device) -> Targets:
+        """Make the targets of a split ready."""
 
     def step(self, batch: Batch) -> StepOutput:
         """Run one training forward pass; the loop does backward and the optimizer step."""
 
     def predict(self, images: torch.Tensor, model: torch.nn.Module | None = None) -> list[Any]:
-        """Predict a normalised (N, 3, H, W) batch; one task-specific prediction per image."""
+        """Predict a normalised (N, 3, H, W) batch; one prediction per image, in px of the input."""
 
-    def evaluate(self, predictions: Sequence[Any], targets: Sequence[Any]) -> dict[str, float]:
-        """Give the validation metrics of one epoch by their published names, plus ``loss``."""
+    def locate(self, prediction: Any, sample: Sample) -> Any:
+        """Bring a prediction from px of the input to px of its upright picture, where it has any."""
 
-    def describe(self, prediction: Any) -> tuple[str, float]:
-        """Give the label name and score that a live picture shows."""
+    def evaluate(self, predictions: Sequence[Any], samples: Sequence[Sample]) -> dict[str, float]:
+        """Give the validation metrics of one epoch by their published names, plus ``loss``.
+
+        ``predictions`` are located.
+        """
+
+    def live(self, prediction: Any, sample: Sample) -> GridItem:
+        """Show a located prediction beside the truth, as one of the few pictures of a running training."""
+
+    def main_class(self, sample: Sample) -> int:
+        """Return the position of a class that stands for the sample, -1 for none."""
+
+
+class Examiner(Protocol):
+    """What a task's report rests on; made as ``Examiner(classes)``. No torch.
+
+    A digest is a plain (JSON) value of one image from which the headline metric follows. Whatever compares
+    on the same images, the intervals, the gain over the probe, two runs, works on digests alone.
+    """
+
+    def digests(self, samples: Sequence[Sample], predictions: Sequence[Any]) -> list[Any]:
+        """Return what each image contributes to the headline."""
+
+    def difference(
+        self, before: Sequence[Any], after: Sequence[Any], seed: int
+    ) -> tuple[float, float, float]:
+        """Return by how much the headline of ``after`` is better, and its 95 % interval."""
+
+    def report(
+        self, samples: Sequence[Sample], predictions: Sequence[Any], split: str, notes: Sequence[str]
+    ) -> Report:
+        """Measure located predictions on one split."""

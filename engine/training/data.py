@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -123,8 +123,3 @@ def chunks(count: int, size: int) -> Iterator[slice]:
     """Yield slices that cover range(count)."""
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
-
-
-def targets_of(samples: Sequence[Sample]) -> list[int]:
-    """Return the targets in order."""
-    return [sample.target for sample in samples]

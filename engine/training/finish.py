@@ -5,20 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from engine.contracts.base import utc_now
 from engine.contracts.results import MetricValue, Report
 from engine.models.devices import exact_fp32
 from engine.storage.tables import ReportRow, RunRow
-from engine.tasks.registry import load_dotted
 from engine.training.loop import Setup, predict
 from engine.training.memory import memory_in_words
 from engine.training.order import Frozen, Order
-from engine.training.prepare import remember_speed
+from engine.training.prepare import examiner_of, remember_speed
 from engine.training.state import TrainingState
-from engine.training.trained import save_model
+from engine.training.trained import Architecture, save_model
 from engine.training.yardstick import Meter, gain_over_probe
 
 ENDINGS = {
@@ -39,14 +35,19 @@ def finish(order: Order, frozen: Frozen, state: TrainingState, setup: Setup) -> 
     exact = replace(setup, plan=setup.plan.model_copy(update={"precision": "fp32"}))
     memory = memory_in_words(setup.device, setup.plan.batch_size, setup.plan.image_size)
     with memory, exact_fp32():
-        predictions = predict(exact, model, part.pixels)
+        predictions = predict(exact, model, part)
     notes = [*frozen.notes, *([ENDINGS[state.progress.stopped]] if state.progress.stopped else [])]
     notes += _split_notes(split, state)
-    report: Report = load_dotted(order.spec.report)(part.samples, predictions, order.names, split, notes)
+    examiner = examiner_of(order)
+    report = examiner.report(part.samples, predictions, split, notes)
     folder = work.folder / "model"
-    architecture = (frozen.plan.backbone, frozen.plan.model_args)
-    save_model(folder, model, architecture, frozen.record, order.classes)
-    gain = _gain(order, frozen, report)
+    plan = frozen.plan
+    built = Architecture(plan.backbone, plan.model_args, plan.network)
+    save_model(folder, model, built, frozen.record, order.classes)
+    gain = None
+    if plan.strategy != "probe" and frozen.probe_digests:
+        digests = examiner.digests(part.samples, predictions)
+        gain = gain_over_probe(examiner, frozen.probe_digests, digests, order.config.seed)
     _write_report(order, frozen, report, gain)
     return {"model": folder.relative_to(work.settings.home).as_posix()}
 
@@ -63,13 +64,6 @@ def _split_notes(split: str, state: TrainingState) -> list[str]:
         return []
     epoch = f" (epoch {state.progress.best_epoch})" if state.progress.best_epoch else ""
     return [f"There are no test images: these are the images that also chose the best weights{epoch}."]
-
-
-def _gain(order: Order, frozen: Frozen, report: Report) -> MetricValue | None:
-    if frozen.plan.strategy == "probe" or not frozen.probe_right:
-        return None
-    right: NDArray[np.bool_] = np.array([item.truth == item.predicted for item in report.results])
-    return gain_over_probe(np.array(frozen.probe_right), right, order.config.seed)
 
 
 def _write_report(order: Order, frozen: Frozen, report: Report, gain: MetricValue | None) -> None:

@@ -18,7 +18,7 @@ from engine.errors import RunError
 from engine.models.backbones import training_mode
 from engine.models.devices import autocast
 from engine.tasks.base import Batch, Learner
-from engine.training.data import Batches, Data, Normaliser, chunks, derive_seed, targets_of, to_unit
+from engine.training.data import Batches, Data, Normaliser, Part, chunks, derive_seed, to_unit
 from engine.training.memory import memory_in_words
 from engine.training.optimizers import set_rates
 from engine.training.schedule import cosine_with_warmup
@@ -53,6 +53,8 @@ class Setup:
     data: Data
     learner: Learner
     monitor: tuple[str, bool]
+    beyond: tuple[float, float, float] | None = None
+    """Colour (0 to 1) of what comes into view beyond a picture's edge; None: its mirror image."""
 
     @property
     def device(self) -> torch.device:
@@ -67,7 +69,7 @@ class Setup:
 def train(setup: Setup, state: TrainingState, observer: Observer) -> None:
     """Train from where ``state`` is to the end of the plan, or until the observer ends it."""
     plan, now = setup.plan, state.progress
-    targets = setup.learner.collate(targets_of(setup.data.train.samples)).to(setup.device)
+    targets = setup.learner.targets(setup.data.train.samples, setup.device)
     normalise = setup.normaliser()
     training_mode(state.model)
     memory = memory_in_words(setup.device, plan.batch_size, plan.image_size)
@@ -75,9 +77,10 @@ def train(setup: Setup, state: TrainingState, observer: Observer) -> None:
         while now.step < plan.epochs * plan.steps_per_epoch and not now.stopped:
             started = time.perf_counter()
             pixels, index = batches.at(now.step)
+            pictures, moved = _augmented(setup, pixels, now.step)
             chosen = torch.from_numpy(index).to(setup.device)
-            images = normalise(_augmented(setup, pixels, now.step))
-            loss, parts = _step(setup, state, Batch(images, targets[chosen], chosen))
+            batch = Batch(normalise(pictures), targets.batch(index, moved), chosen)
+            loss, parts = _step(setup, state, batch)
             _count(state, loss, time.perf_counter() - started)
             observer.stepped(state, loss, parts, len(index))
             epoch_ends = now.step % plan.steps_per_epoch == 0
@@ -89,11 +92,17 @@ def train(setup: Setup, state: TrainingState, observer: Observer) -> None:
             observer.checkpoint(state, force=epoch_ends)
 
 
-def _augmented(setup: Setup, pixels: NDArray[np.uint8], step: int) -> torch.Tensor:
-    """Vary a batch (N, H, W, 3) as its step says -> (N, 3, H, W), 0 to 1; seeds what comes after, too."""
+def _augmented(
+    setup: Setup, pixels: NDArray[np.uint8], step: int
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Vary a batch (N, H, W, 3) as its step says -> (N, 3, H, W), 0 to 1, and how it was moved.
+
+    Seeds what comes after, too.
+    """
     seed = derive_seed(setup.config.seed, step)
     torch.manual_seed(seed)
-    return augment(to_unit(pixels, setup.device), setup.config, torch.Generator().manual_seed(seed))
+    images, generator = to_unit(pixels, setup.device), torch.Generator().manual_seed(seed)
+    return augment(images, setup.config, generator, setup.beyond)
 
 
 def _step(setup: Setup, state: TrainingState, batch: Batch) -> tuple[float, dict[str, float]]:
@@ -137,8 +146,8 @@ def _finish_epoch(setup: Setup, state: TrainingState, observer: Observer) -> Non
     now, plan = state.progress, setup.plan
     started = time.perf_counter()
     val = setup.data.val
-    predictions = predict(setup, state.ema.model, val.pixels)
-    metrics = setup.learner.evaluate(predictions, targets_of(val.samples))
+    predictions = predict(setup, state.ema.model, val)
+    metrics = setup.learner.evaluate(predictions, val.samples)
     training_mode(state.model)
     name, higher = setup.monitor
     value = metrics[name]
@@ -170,16 +179,18 @@ def _finish_epoch(setup: Setup, state: TrainingState, observer: Observer) -> Non
 
 @torch.inference_mode()
 def predict(
-    setup: Setup, model: torch.nn.Module, pixels: Any, progress: Callable[[float], None] | None = None
+    setup: Setup, model: torch.nn.Module, part: Part, progress: Callable[[float], None] | None = None
 ) -> list[Any]:
-    """Predict uint8 (N, H, W, 3) pixels with ``model`` in evaluation mode; one prediction each."""
+    """Predict all images of a split with ``model`` in evaluation mode; one located prediction each."""
     model.eval()
+    learner, pixels = setup.learner, part.pixels
     normalise = setup.normaliser()
     found: list[Any] = []
-    for part in chunks(len(pixels), max(setup.plan.batch_size, 16)):
-        images = normalise(to_unit(pixels[part], setup.device))
+    for span in chunks(len(pixels), max(setup.plan.batch_size, 16)):
+        images = normalise(to_unit(pixels[span], setup.device))
         with autocast(setup.device, setup.plan.precision):
-            found.extend(setup.learner.predict(images, model))
+            answers = learner.predict(images, model)
+        found.extend(map(learner.locate, answers, part.samples[span]))
         if progress is not None:
-            progress(part.stop / len(pixels))
+            progress(span.stop / len(pixels))
     return found

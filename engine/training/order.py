@@ -49,7 +49,7 @@ class Frozen:
     record: Preprocessing
     budget: float | None
     probe: ProbeResult | None
-    probe_right: list[bool]
+    probe_digests: list[Any]
     notes: list[str]
 
     def to_plain(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Frozen:
             "record": self.record.to_dict(),
             "budget": self.budget,
             "probe": None if self.probe is None else self.probe.model_dump(mode="json"),
-            "probe_right": self.probe_right,
+            "probe_digests": self.probe_digests,
             "notes": self.notes,
         }
 
@@ -73,7 +73,7 @@ class Frozen:
             record=Preprocessing.from_dict(values["record"]),
             budget=values["budget"],
             probe=None if values["probe"] is None else ProbeResult.model_validate(values["probe"]),
-            probe_right=list(values["probe_right"]),
+            probe_digests=list(values["probe_digests"]),
             notes=list(values["notes"]),
         )
 

@@ -13,10 +13,10 @@ from engine.datasets.preprocessing import Preprocessing
 from engine.models.backbones import freeze
 from engine.models.speeds import LEAST_IMAGES, Speed, remember
 from engine.storage.tables import RunRow
-from engine.tasks.base import Learner, Sample
+from engine.tasks.base import Examiner, Learner, Sample
 from engine.tasks.registry import load_dotted
 from engine.training.choices import Choice
-from engine.training.data import Data, Part, targets_of, torch_format
+from engine.training.data import Data, Part, torch_format
 from engine.training.loop import Setup
 from engine.training.optimizers import build_optimizer
 from engine.training.order import Frozen, Order
@@ -41,7 +41,14 @@ def read_data(order: Order, record: Preprocessing) -> Data:
 
     def part(images: tuple[ManifestImage, ...]) -> Part:
         samples = tuple(
-            Sample(image.id, image.sha256, image.path, learner.target(image.labels, positions))
+            Sample(
+                image.id,
+                image.sha256,
+                image.path,
+                learner.target(image.labels, positions),
+                image.width,
+                image.height,
+            )
             for image in images
         )
         return Part(samples, decoded(work.settings, [image.sha256 for image in images], record))
@@ -52,7 +59,13 @@ def read_data(order: Order, record: Preprocessing) -> Data:
 def build_learner(order: Order, model: torch.nn.Module, data: Data) -> Learner:
     """Build the torch side of the task around ``model``."""
     make: Callable[..., Learner] = load_dotted(order.spec.learner)
-    return make(model, order.config, order.names, targets_of(data.train.samples))
+    return make(model, order.config, order.names, data.train.samples, data.preprocessing)
+
+
+def examiner_of(order: Order) -> Examiner:
+    """Make what measures the predictions of a run."""
+    make: Callable[..., Examiner] = load_dotted(order.spec.examiner)
+    return make(order.names)
 
 
 def make_state(order: Order, frozen: Frozen, data: Data, learner: Learner) -> tuple[TrainingState, Setup]:
@@ -67,7 +80,15 @@ def make_state(order: Order, frozen: Frozen, data: Data, learner: Learner) -> tu
     ema = config.ema if plan.strategy != "probe" else 0.0
     monitor = config.monitor if config.monitor != "auto" else order.spec.monitor
     higher = next((m.higher_is_better for m in order.spec.metrics if m.name == monitor), False)
-    return TrainingState(model, optimizer, ema), Setup(plan, config, data, learner, (monitor, higher))
+    setup = Setup(plan, config, data, learner, (monitor, higher), _beyond(order, frozen.record))
+    return TrainingState(model, optimizer, ema), setup
+
+
+def _beyond(order: Order, record: Preprocessing) -> tuple[float, float, float] | None:
+    if order.spec.border == "mirror":
+        return None
+    red, green, blue = record.background
+    return red / 255, green / 255, blue / 255
 
 
 def tell_plan(order: Order, frozen: Frozen) -> None:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.contracts.jobs import Work
-from engine.contracts.results import GridItem
-from engine.training.data import Part
 from engine.training.loop import Setup
 from engine.training.state import TrainingState
 
@@ -33,7 +31,7 @@ class Reporter:
         self._saved = time.monotonic()
         self._saving = 0.0
         self._told = 0.0
-        self._live = live_samples(setup.data.val)
+        self._live = live_samples([setup.learner.main_class(sample) for sample in setup.data.val.samples])
 
     def stepped(self, state: TrainingState, loss: float, parts: dict[str, float], images: int) -> None:
         """Tell about one step, at most once a second."""
@@ -58,22 +56,9 @@ class Reporter:
     def validated(self, state: TrainingState, entry: dict[str, Any], predictions: list[Any]) -> None:
         """Tell about an epoch, and how the same few pictures look now."""
         self._work.event("epoch", entry, key=f"epoch:{entry['epoch']}")
-        items = [self._grid_item(position, predictions[position]) for position in self._live]
+        learner, samples = self._setup.learner, self._setup.data.val.samples
+        items = [learner.live(predictions[at], samples[at]).model_dump() for at in self._live]
         self._work.event("samples", {"epoch": entry["epoch"], "items": items}, key="samples")
-
-    def _grid_item(self, position: int, prediction: Any) -> dict[str, Any]:
-        sample = self._setup.data.val.samples[position]
-        predicted, score = self._setup.learner.describe(prediction)
-        truth = self._setup.data.classes[sample.target]
-        item = GridItem(
-            image_id=sample.image_id,
-            caption=sample.path,
-            truth=truth,
-            predicted=predicted,
-            score=score,
-            tone="good" if predicted == truth else "wrong",
-        )
-        return item.model_dump()
 
     def should_end(self, state: TrainingState) -> str:
         """Return "kept" or "time" when the run is to end with what it has; raise when stopped."""
@@ -105,12 +90,15 @@ class Reporter:
         self._saving = self._saved - started
 
 
-def live_samples(part: Part, count: int = LIVE_PICTURES) -> Sequence[int]:
-    """Return positions of a few samples, one class after the other, always the same ones."""
-    by_class: dict[Any, list[int]] = {}
-    for position, sample in enumerate(part.samples):
-        by_class.setdefault(sample.target, []).append(position)
-    queues = [by_class[target] for target in sorted(by_class)]
+def live_samples(classes: Sequence[int], count: int = LIVE_PICTURES) -> list[int]:
+    """Return positions of a few samples, one class after the other, always the same ones.
+
+    ``classes``: the class that stands for each sample.
+    """
+    by_class: dict[int, list[int]] = {}
+    for position, name in enumerate(classes):
+        by_class.setdefault(name, []).append(position)
+    queues = [by_class[name] for name in sorted(by_class)]
     rounds = max((len(queue) for queue in queues), default=0)
     turns = [queue[turn] for turn in range(rounds) for queue in queues if turn < len(queue)]
     return turns[:count]

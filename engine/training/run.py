@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from engine.contracts.jobs import Work
-from engine.models.backbones import create
 from engine.models.devices import choose_device
+from engine.models.networks import Network
+from engine.tasks.registry import load_dotted
 from engine.training.finish import finish
 from engine.training.loop import Setup, train
 from engine.training.order import Frozen, Order, read_order
@@ -36,7 +37,8 @@ def _resume(order: Order) -> tuple[Frozen, TrainingState, Setup] | None:
     frozen = Frozen.from_plain(content["frozen"])
     plan = frozen.plan
     device = choose_device(plan.device)
-    model = create(plan.backbone, len(order.classes), plan.model_args, order.config.dropout).to(device)
+    network: Network = load_dotted(order.spec.network)
+    model = network.restore(plan.backbone, plan.model_args, plan.network, len(order.classes)).to(device)
     data = read_data(order, frozen.record)
     learner = build_learner(order, model, data)
     state, setup = make_state(order, frozen, data, learner)

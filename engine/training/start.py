@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -12,26 +12,36 @@ from engine.contracts.jobs import Work
 from engine.datasets.preprocessing import Preprocessing
 from engine.errors import HubError, InputError, WeightsError
 from engine.models import bundled as box
-from engine.models.backbones import Built, Normalisation, build, freeze, linear_classifier
+from engine.models.backbones import Built, Normalisation, freeze, linear_classifier
 from engine.models.catalog import ask_libraries
 from engine.models.devices import choose_device
 from engine.models.hub_state import remember_answer
+from engine.models.networks import Network, NetworkOrder
 from engine.models.published import published
 from engine.models.weights import weights_file
-from engine.tasks.base import Learner
+from engine.tasks.base import Learner, Sample
+from engine.tasks.registry import load_dotted
 from engine.training.choices import Choice, choose
 from engine.training.data import Data, torch_format
 from engine.training.loop import Setup
 from engine.training.memory import memory_in_words
 from engine.training.order import Frozen, Order
 from engine.training.plan import make_plan
-from engine.training.prepare import build_learner, make_state, read_data, remember_speed, tell_plan
+from engine.training.prepare import (
+    build_learner,
+    examiner_of,
+    make_state,
+    read_data,
+    remember_speed,
+    tell_plan,
+)
 from engine.training.state import TrainingState
 from engine.training.tune import Speed, Subject, tune
 from engine.training.yardstick import Extractor, Yardstick, install_probe, measure_probe
 
 TUNING_SHARE = 0.1
 TUNING_SECONDS = 15.0
+TUNED_ON = 64  # samples whose targets the measured steps use
 PROBE_SHARE = 0.25
 """From random weights the probe is only a curiosity: it may take this share of the time budget."""
 
@@ -51,12 +61,13 @@ def start(order: Order) -> tuple[Frozen, TrainingState, Setup]:
     if choice.strategy != "probe":
         freeze(model, choice.strategy, config.open_stages)
     work.progress(None, "Measuring this machine")
-    speed = _tune(order, choice, learner, device, len(data.train))
+    speed = _tune(order, choice, learner, device, data.train.samples)
     torch.set_num_threads(speed.setting.threads)
     model.to(memory_format=torch_format(speed.setting.memory_format))
     yardstick = _probe(order, choice, built, data, speed, device)
     used = time.perf_counter() - order.started
     plan = make_plan(choice, config, speed, str(device), (len(data.train), len(data.val)), used)
+    plan = plan.model_copy(update={"network": dict(built.facts)})
     if yardstick is not None and (choice.pretrained or plan.strategy == "probe"):
         # Fine-tuning that starts from the probe keeps the pre-trained features better
         # (Kumar et al., "Fine-Tuning can Distort Pretrained Features", 2022).
@@ -67,7 +78,7 @@ def start(order: Order) -> tuple[Frozen, TrainingState, Setup]:
         record=record,
         budget=choice.time_budget,
         probe=None if yardstick is None else yardstick.result,
-        probe_right=[] if yardstick is None else yardstick.right.tolist(),
+        probe_digests=[] if yardstick is None else list(yardstick.digests),
         notes=[*notes, *built.notes],
     )
     state, setup = make_state(order, frozen, data, learner)
@@ -91,15 +102,17 @@ def _weights(order: Order, train_images: int) -> tuple[Choice, Built, list[str]]
             choice = _without_hub(order, choice, error, train_images)
             notes.append(choice.weights.sentence)
             work.event("note", {"text": choice.weights.sentence})
-    built = build(
-        work.settings,
-        choice.backbone,
-        len(order.classes),
-        found or choice.weights,
-        choice.model_args,
-        image_size=choice.image_size,
-        dropout=config.dropout,
-        seed=config.seed,
+    network: Network = load_dotted(order.spec.network)
+    built = network.build(
+        NetworkOrder(
+            settings=work.settings,
+            backbone=choice.backbone,
+            start=found or choice.weights,
+            model_args=choice.model_args,
+            classes=len(order.classes),
+            size=(choice.image_size, choice.image_size),
+            config=config,
+        )
     )
     choice = replace(choice, model_args=built.model_args)
     if choice.strategy == "probe" and linear_classifier(built.model) is None:
@@ -147,6 +160,7 @@ def _preprocessing(order: Order, choice: Choice, wanted: Normalisation) -> Prepr
             **own,
             "height": choice.image_size,
             "width": choice.image_size,
+            "resize": order.spec.resize,
             "mean": list(order.config.mean or wanted.mean),
             "std": list(order.config.std or wanted.std),
             "interpolation": wanted.interpolation,
@@ -154,14 +168,16 @@ def _preprocessing(order: Order, choice: Choice, wanted: Normalisation) -> Prepr
     )
 
 
-def _tune(order: Order, choice: Choice, learner: Learner, device: torch.device, images: int) -> Speed:
+def _tune(
+    order: Order, choice: Choice, learner: Learner, device: torch.device, samples: Sequence[Sample]
+) -> Speed:
     args = sorted(choice.model_args.items())
     subject = Subject(
         learner=learner,
-        target=0,
+        samples=samples[:TUNED_ON],
         image_size=choice.image_size,
         device=device,
-        train_images=images,
+        train_images=len(samples),
         training=choice.strategy != "probe",
         name=f"{choice.backbone} {args} {choice.strategy} {order.config.open_stages}",
     )
@@ -173,7 +189,9 @@ def _probe(
     order: Order, choice: Choice, built: Built, data: Data, speed: Speed, device: torch.device
 ) -> Yardstick | None:
     work = order.work
-    if linear_classifier(built.model) is None or not _cheap(choice, data, speed):
+    if not order.spec.linear_probe or linear_classifier(built.model) is None:
+        return None
+    if not _cheap(choice, data, speed):
         return None
     name = f"{choice.backbone} {sorted(choice.model_args.items())} {built.identity}"
     extractor = Extractor(work.settings, built.model, speed.setting, device, name)
@@ -183,7 +201,7 @@ def _probe(
         work.progress(fraction if choice.strategy == "probe" else None, f"Probe, {fraction:.0%}")
 
     with memory_in_words(device, speed.setting.batch_size, choice.image_size):
-        found = measure_probe(extractor, data, data.reported[1], order.spec.metrics[0].name, tell)
+        found = measure_probe(extractor, data, order.spec.metrics[0].name, examiner_of(order), tell)
     work.event("probe", found.result.model_dump(mode="json"), key="probe")
     remember_speed(order, choice, "probe", str(device), extractor.meter)
     return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from engine.contracts.datasets import ClassInfo
 from engine.datasets.preprocessing import Preprocessing, normalise
 from engine.errors import NotFoundError, RunError
-from engine.models.backbones import create
 from engine.models.devices import exact_fp32
+from engine.models.networks import Network
 from engine.settings import Settings
 from engine.storage.blobs import write_atomic
 from engine.storage.database import Database
@@ -31,6 +31,15 @@ CONFIG = "config.json"
 PREPROCESSING = "preprocessing.json"
 CLASSES = "classes.json"
 BATCH = 32
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a network is built from again: timm's name, the model arguments, what its task adds."""
+
+    backbone: str
+    model_args: Mapping[str, Any]
+    network: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,26 +56,26 @@ class TrainedModel:
 
     @torch.inference_mode()
     @exact_fp32()
-    def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return (N, K) float32 probabilities of prepared uint8 (N, H, W, 3) pixels, in fp32."""
-        rows = []
+    def predict(self, pixels: NDArray[np.uint8]) -> list[Any]:
+        """Return the task's prediction for each of the prepared uint8 (N, H, W, 3) pixels, in fp32.
+
+        Places are in px of the input.
+        """
+        found: list[Any] = []
         for start in range(0, len(pixels), BATCH):
             images = normalise(np.asarray(pixels[start : start + BATCH]), self.preprocessing)
-            rows.extend(self.learner.predict(torch.from_numpy(images).to(self.device), self.model))
-        return np.stack(rows) if rows else np.zeros((0, len(self.classes)), np.float32)
+            found.extend(self.learner.predict(torch.from_numpy(images).to(self.device), self.model))
+        return found
 
 
 def save_model(
     folder: Path,
     model: torch.nn.Module,
-    architecture: tuple[str, dict[str, Any]],
+    architecture: Architecture,
     record: Preprocessing,
     classes: Sequence[ClassInfo],
 ) -> None:
-    """Write model.safetensors, config.json (timm's ``local-dir:`` loads both), and what goes with them.
-
-    ``architecture`` is timm's name and the model arguments.
-    """
+    """Write model.safetensors, config.json (timm's ``local-dir:`` loads both), and what goes with them."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     write_atomic(folder / WEIGHTS, save(tensors))
     config = _timm_config(model, architecture, record, [info.name for info in classes])
@@ -80,18 +89,18 @@ def save_model(
 
 def _timm_config(
     model: torch.nn.Module,
-    architecture: tuple[str, dict[str, Any]],
+    architecture: Architecture,
     record: Preprocessing,
     names: list[str],
 ) -> dict[str, Any]:
     published = getattr(model, "pretrained_cfg", {})
-    name, model_args = architecture
     return {
-        "architecture": name,
+        "architecture": architecture.backbone,
         "num_classes": len(names),
         "num_features": int(getattr(model, "num_features", 0)),
         "label_names": names,
-        "model_args": model_args,
+        "model_args": dict(architecture.model_args),
+        "network": dict(architecture.network),
         "pretrained_cfg": {
             "tag": "lensmith",
             "custom_load": False,
@@ -135,11 +144,14 @@ def load_folder(folder: Path, task: str, device: str = "cpu") -> TrainedModel:
         )
         preprocessing = Preprocessing.from_dict(record)
         infos = tuple(ClassInfo(**item) for item in classes)
-        model = create(config["architecture"], len(infos), config["model_args"])
+        network: Network = load_dotted(get_task(task).network)
+        facts = config.get("network", {})
+        model = network.restore(config["architecture"], config["model_args"], facts, len(infos))
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise RunError("The files of this model are missing or damaged.", "Train again.") from error
     spec = get_task(task)
     model = model.eval().requires_grad_(False).to(device)
-    learner = load_dotted(spec.learner)(model, spec.config(), [info.name for info in infos], [])
+    names = [info.name for info in infos]
+    learner = load_dotted(spec.learner)(model, spec.config(), names, [], preprocessing)
     return TrainedModel(model, preprocessing, infos, task, folder, learner, torch.device(device))

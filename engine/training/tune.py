@@ -10,7 +10,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
@@ -24,7 +24,7 @@ from engine.models.backbones import training_mode
 from engine.models.devices import autocast
 from engine.settings import Settings
 from engine.storage.blobs import write_atomic
-from engine.tasks.base import Batch, Learner
+from engine.tasks.base import Batch, Learner, Sample
 from engine.training.data import torch_format
 from engine.training.memory import ran_out, release, too_small
 
@@ -62,10 +62,10 @@ class Speed:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: a learner with its model, and what the speed depends on."""
+    """What is measured: a learner with its model, on targets of its own, and what the speed depends on."""
 
     learner: Learner
-    target: object
+    samples: Sequence[Sample]
     image_size: int
     device: torch.device
     train_images: int
@@ -213,9 +213,9 @@ def _images(subject: Subject, setting: Setting) -> torch.Tensor:
 
 def _train_steps(subject: Subject, setting: Setting, count: int) -> None:
     learner = subject.learner
-    targets = learner.collate([subject.target] * setting.batch_size).to(subject.device)
-    index = torch.from_numpy(np.zeros(setting.batch_size, dtype=np.int64))
-    batch = Batch(_images(subject, setting), targets, index)
+    index = np.arange(setting.batch_size, dtype=np.int64) % len(subject.samples)
+    targets = learner.targets(subject.samples, subject.device).batch(index, None)
+    batch = Batch(_images(subject, setting), targets, torch.from_numpy(index))
     training_mode(learner.model)
     for _ in range(count):
         with autocast(subject.device, setting.precision):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,22 +13,23 @@ from numpy.typing import NDArray
 
 from engine.contracts.results import MetricValue, ProbeResult
 from engine.datasets.preprocessing import Preprocessing
-from engine.evaluation.intervals import paired_difference, share_interval
+from engine.evaluation.intervals import share_interval
 from engine.features.embeddings import cached_features, features_key, pooled
 from engine.features.probe import Probe, fit_probe
 from engine.models.backbones import linear_classifier
 from engine.models.devices import exact_fp32
 from engine.settings import Settings
-from engine.training.data import Data, Normaliser, Part, chunks, targets_of, to_unit
+from engine.tasks.base import Examiner
+from engine.training.data import Data, Normaliser, Part, chunks, to_unit
 from engine.training.tune import Setting
 
 
 @dataclass(frozen=True)
 class Yardstick:
-    """The fitted probe and which images of the reported split it got right, (N,) bool."""
+    """The fitted probe and the digests of its answers on the reported split."""
 
     probe: Probe
-    right: NDArray[np.bool_]
+    digests: Sequence[Any]
     result: ProbeResult
 
 
@@ -93,10 +95,15 @@ class Extractor:
 
 
 def measure_probe(
-    extractor: Extractor, data: Data, reported: Part, metric: str, progress: Callable[[float], None]
+    extractor: Extractor,
+    data: Data,
+    metric: str,
+    examiner: Examiner,
+    progress: Callable[[float], None],
 ) -> Yardstick:
     """Fit the probe on the training images, choose C on validation, and answer the reported split."""
     started = time.perf_counter()
+    reported = data.reported[1]
     record = data.preprocessing
     total = len(data.train) + len(data.val) + len(reported)
     done = 0
@@ -109,9 +116,13 @@ def measure_probe(
 
         features.append(extractor.features(part, record, tell))
         done += len(part)
-    truth = [np.array(targets_of(part.samples), dtype=np.int64) for part in (data.train, data.val, reported)]
+    truth = [
+        np.array([sample.target for sample in part.samples], dtype=np.int64)
+        for part in (data.train, data.val, reported)
+    ]
     probe = fit_probe(features[0], truth[0], features[1], truth[1], len(data.classes))
-    right = probe.probabilities(features[2]).argmax(axis=1) == truth[2]
+    answers = probe.probabilities(features[2])
+    right = answers.argmax(axis=1) == truth[2]
     low, high = share_interval(right)
     result = ProbeResult(
         metric=metric,
@@ -122,7 +133,7 @@ def measure_probe(
         images_per_second=extractor.meter.rate,
         classifier=probe.classifier,
     )
-    return Yardstick(probe, right, result)
+    return Yardstick(probe, examiner.digests(reported.samples, list(answers)), result)
 
 
 def install_probe(model: torch.nn.Module, probe: Probe) -> None:
@@ -135,9 +146,12 @@ def install_probe(model: torch.nn.Module, probe: Probe) -> None:
         layer.bias.copy_(probe.bias)
 
 
-def gain_over_probe(probe_right: NDArray[np.bool_], model_right: NDArray[np.bool_], seed: int) -> MetricValue:
-    """Return how many points training won over the probe on the same images, with its interval."""
-    value, low, high = paired_difference(probe_right, model_right, seed)
+def gain_over_probe(examiner: Examiner, probe: Sequence[Any], model: Sequence[Any], seed: int) -> MetricValue:
+    """Return how many points training won over the probe on the same images, with its interval.
+
+    ``probe`` and ``model`` are digests of both on the same images.
+    """
+    value, low, high = examiner.difference(probe, model, seed)
     return MetricValue(
-        name="gain", value=100 * value, low=100 * low, high=100 * high, n=len(model_right), unit="points"
+        name="gain", value=100 * value, low=100 * low, high=100 * high, n=len(model), unit="points"
     )

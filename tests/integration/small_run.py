@@ -26,7 +26,7 @@ from engine.storage.database import Database, new_id
 from engine.storage.tables import FileRow, JobRow, Project, ReportRow, RunRow, VersionRow
 from engine.tasks.base import Sample
 from engine.tasks.classification.report import build_report
-from engine.training.trained import load_trained, save_model
+from engine.training.trained import Architecture, load_trained, save_model
 from tests.integration.importing import five_channels, heic
 from tests.work import FakeWork
 
@@ -189,7 +189,7 @@ def _write_model(
     with torch.no_grad():  # random networks answer nearly the same for all images: spread them
         classifier = model.get_classifier()
         classifier.weight.mul_(30 / classifier.weight.norm())
-    save_model(folder, model, architecture, RECORD, infos)
+    save_model(folder, model, Architecture(*architecture), RECORD, infos)
 
 
 def _measure(small: SmallRun, manifest: Manifest) -> None:

@@ -67,7 +67,7 @@ def setup(**changes: Any) -> tuple[Setup, TrainingState]:
     torch.manual_seed(0)
     model = timm.create_model("test_resnet", num_classes=3)
     config = ClassificationConfig(seed=5, **changes)
-    learner = ClassificationLearner(model, config, CLASSES, [0, 1, 2])
+    learner = ClassificationLearner(model, config, CLASSES, part(3).samples, Preprocessing(SIDE, SIDE))
     data = Data(part(), part(6), part(6), CLASSES, Preprocessing(SIDE, SIDE))
     state = TrainingState(model, build_optimizer(model, config, 0.01, 1.0), config.ema)
     return Setup(plan(), config, data, learner, ("top1", True)), state
@@ -195,13 +195,21 @@ def test_a_loss_that_is_no_number_stops_before_the_step() -> None:
 
 def test_training_and_validation_report_the_same_loss() -> None:
     made, _ = setup(label_smoothing=0.2, class_weights="balanced")
-    learner = ClassificationLearner(made.learner.model, made.config, CLASSES, [0] * 8 + [1, 2])  # type: ignore[arg-type]
+    learner = ClassificationLearner(
+        made.learner.model,
+        made.config,  # type: ignore[arg-type]
+        CLASSES,
+        [Sample("", "", "", target) for target in [0] * 8 + [1, 2]],
+        made.data.preprocessing,
+    )
     learner.model.eval()
     normalise_batch = made.normaliser()
     images = normalise_batch(to_unit(np.asarray(made.data.val.pixels), made.device))
-    targets = [sample.target for sample in made.data.val.samples]
-    output = learner.step(Batch(images, learner.collate(targets), torch.arange(len(targets))))
-    measured = learner.evaluate(learner.predict(images), targets)["loss"]
+    samples = made.data.val.samples
+    index = np.arange(len(samples))
+    targets = learner.targets(samples, made.device).batch(index, None)
+    output = learner.step(Batch(images, targets, torch.from_numpy(index)))
+    measured = learner.evaluate(learner.predict(images), samples)["loss"]
     assert output.plain is not None
     assert float(output.plain) == pytest.approx(measured, rel=1e-5)
     assert float(output.loss.detach()) != pytest.approx(measured, rel=1e-3)
@@ -224,7 +232,7 @@ def test_the_best_epoch_is_kept_and_early_stopping_counts() -> None:
         def step(self, batch: Batch) -> StepOutput:
             return self.inner.step(batch)
 
-        def evaluate(self, predictions: Any, targets: Any) -> dict[str, float]:
+        def evaluate(self, predictions: Any, samples: Any) -> dict[str, float]:
             return {"top1": next(values), "loss": 1.0}
 
     longer = Setup(plan(epochs=5), made.config, made.data, Scripted(made.learner), made.monitor)  # type: ignore[arg-type]
@@ -240,7 +248,7 @@ def test_metrics_of_an_epoch_agree_with_scikit_learn() -> None:
     truth = generator.integers(0, 3, 50)
     scores = generator.dirichlet((1, 1, 1), 50).astype(np.float32)
     made, _ = setup()
-    ours = made.learner.evaluate(list(scores), truth.tolist())
+    ours = made.learner.evaluate(list(scores), [Sample("", "", "", int(one)) for one in truth])
     assert ours["top1"] == pytest.approx(accuracy_score(truth, scores.argmax(1)))
     assert ours["balanced_error"] == pytest.approx(1 - balanced_accuracy_score(truth, scores.argmax(1)))
     exact = scores.astype(np.float64) / scores.sum(1, keepdims=True, dtype=np.float64)
@@ -274,8 +282,9 @@ def test_rates_grow_with_the_batch() -> None:
 
 
 def test_live_pictures_show_every_class_first() -> None:
-    assert [part().samples[position].target for position in live_samples(part())] == [0, 1, 2, 0, 1, 2]
-    assert live_samples(Part((), np.zeros((0, 1, 1, 3), np.uint8))) == []  # type: ignore[arg-type]
+    classes = [sample.target for sample in part().samples]
+    assert [classes[position] for position in live_samples(classes)] == [0, 1, 2, 0, 1, 2]
+    assert live_samples([]) == []
 
 
 @pytest.mark.parametrize("spec", TASKS, ids=lambda spec: spec.name)

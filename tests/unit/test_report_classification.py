@@ -17,7 +17,7 @@ from engine.contracts.results import (
 )
 from engine.tasks.base import Sample
 from engine.tasks.classification.panels import POINT_IMAGES
-from engine.tasks.classification.report import build_report
+from engine.tasks.classification.report import ClassificationExaminer, build_report
 from engine.tasks.classification.spec import SPEC
 from engine.tasks.registry import load_dotted
 
@@ -45,7 +45,7 @@ def _only(report: Report, kind: type[Panel]) -> Panel:
 
 
 def test_the_registry_names_this_builder() -> None:
-    assert load_dotted(SPEC.report) is build_report
+    assert load_dotted(SPEC.examiner) is ClassificationExaminer
 
 
 def test_metrics_have_the_published_names_and_directions(report: Report) -> None:

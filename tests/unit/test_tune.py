@@ -15,7 +15,7 @@ from engine.training import tune as tuning
 from engine.training.loop import train
 from engine.training.tune import Setting, Speed, Subject, tune
 from tests.training import make_settings
-from tests.unit.test_loop import SIDE, Exploding, Silent, setup
+from tests.unit.test_loop import SIDE, Exploding, Silent, part, setup
 
 
 class Small(Exploding):
@@ -40,7 +40,7 @@ OUT = (
 
 def subject(most: int, error: RuntimeError = OUT[0]) -> Subject:
     learner: Any = Small(setup()[0].learner, most, error)
-    return Subject(learner, 0, SIDE, torch.device("cpu"), 1000, True, "test_resnet")
+    return Subject(learner, part().samples, SIDE, torch.device("cpu"), 1000, True, "test_resnet")
 
 
 def measure(home: Path, found: Subject) -> Speed:

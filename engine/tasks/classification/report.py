@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engine.contracts.results import ImageResult, MetricValue, Panel, Report, ScalarsPanel
 from engine.evaluation.classification import Answers, Estimate, measure
+from engine.evaluation.intervals import paired_difference
 from engine.tasks.base import MetricSpec, Sample
 from engine.tasks.classification import panels
 from engine.tasks.classification.spec import SPEC
@@ -22,6 +23,30 @@ TRUST = {
     "train": "It learned from these very images, so the numbers say little about new ones.",
 }
 _SHOWN_CLASSES = 5
+
+
+class ClassificationExaminer:
+    """Digests are whether the likeliest class was right, of which top-1 is the mean."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.classes = tuple(classes)
+
+    def digests(self, samples: Sequence[Sample], predictions: Sequence[Any]) -> list[bool]:
+        """Tell of each image whether it was answered right."""
+        pairs = zip(samples, predictions, strict=True)
+        return [int(np.argmax(scores)) == sample.target for sample, scores in pairs]
+
+    def difference(
+        self, before: Sequence[bool], after: Sequence[bool], seed: int
+    ) -> tuple[float, float, float]:
+        """Return by how much top-1 is better, and its 95 % interval."""
+        return paired_difference(np.array(before), np.array(after), seed)
+
+    def report(
+        self, samples: Sequence[Sample], predictions: Sequence[Any], split: str, notes: Sequence[str] = ()
+    ) -> Report:
+        """Measure on one split."""
+        return build_report(samples, predictions, self.classes, split, notes)
 
 
 def build_report(

@@ -90,6 +90,8 @@ SPEC = TaskSpec(
     ),
     monitor="top1",
     presets=PRESETS,
+    network="engine.tasks.classification.network:ClassificationNetwork",
     learner="engine.tasks.classification.learner:ClassificationLearner",
-    report="engine.tasks.classification.report:build_report",
+    examiner="engine.tasks.classification.report:ClassificationExaminer",
+    linear_probe=True,
 )
