@@ -41,5 +41,5 @@ def test_a_bright_box_lies_where_the_frame_says(resize: str, size: tuple[int, in
 def test_what_lies_beyond_the_picture_is_clipped() -> None:
     record = Preprocessing(100, 100, resize="pad")
     frame = Frame.of(200, 100, record)
-    assert frame.inside == (0, 25, 100, 75)
+    assert frame.inside == (0.0, 25.0, 100.0, 75.0)
     np.testing.assert_allclose(frame.to_picture(np.array([[-5, 0, 50, 200]], np.float32)), [[0, 0, 100, 100]])
