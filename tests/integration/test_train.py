@@ -195,7 +195,7 @@ def test_every_family_learns_and_comes_back(workspace: Workspace, backbone: str,
     work = workspace.work(backbone=backbone, strategy=strategy, epochs=1, image_size=48)
     finish(work, run(work))
     trained = load_trained(workspace.settings, workspace.database, work.job_id)
-    scores = trained.predict(np.zeros((2, 48, 48, 3), np.uint8))
+    scores = np.stack(trained.predict(np.zeros((2, 48, 48, 3), np.uint8)))
     np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
 
 
