@@ -46,6 +46,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+SIDEWAYS = 5  # orientations from here on swap width and height
 RANGED_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 RESIZES = ("squash", "crop", "pad")
@@ -239,17 +240,28 @@ def read_rgb(source: str | Path | bytes | BinaryIO, record: Preprocessing) -> Im
 
     Raises ``UnreadableImageError`` with the reason when the file is damaged or not supported.
     """
+    return read_sized(source, record)[0]
+
+
+def read_sized(
+    source: str | Path | bytes | BinaryIO, record: Preprocessing
+) -> tuple[Image.Image, tuple[int, int]]:
+    """Read a file as ``read_rgb`` does; also return width and height (px) of the whole upright picture."""
     if record.channels is not None and _content(source, 4) in TIFF_HEADS:
         content = _content(source)
         if channel_count(content):
-            return channels_to_rgb(read_channels(content, record.channels), record)
+            picture = channels_to_rgb(read_channels(content, record.channels), record)
+            return picture, picture.size
     # Of a file with several frames Pillow reads one and keeps the file open, hence the ``with``.
     with open_image(source) as image:
-        if image.format in ("JPEG", "MPO"):
-            # The side that will be turned is not known before EXIF is read: keep enough for both.
-            side = JPEG_RESERVE * int(np.ceil(max(record.width, record.height) / record.crop_pct))
-            image.draft(None, (side, side))
-        return to_rgb(upright(image), record)
+        if image.format not in ("JPEG", "MPO"):
+            picture = to_rgb(upright(image), record)
+            return picture, picture.size
+        size = image.size if orientation(image) < SIDEWAYS else image.size[::-1]
+        # The side that will be turned is not known before EXIF is read: keep enough for both.
+        side = JPEG_RESERVE * int(np.ceil(max(record.width, record.height) / record.crop_pct))
+        image.draft(None, (side, side))
+        return to_rgb(upright(image), record), size
 
 
 def fit(image: Image.Image, record: Preprocessing) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import shutil
 import zipfile
@@ -11,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contracts.datasets import ClassInfo
-from engine.datasets import preprocessing, tiff
+from engine.datasets import framing, preprocessing, tiff
 from engine.errors import ExportError
 from engine.export import predict_template
 from engine.storage.blobs import sha256_of
+from engine.tasks.base import TaskSpec
 
 CHECKSUMS = "checksums.sha256"
 REQUIREMENTS = "numpy>=2\nonnxruntime>=1.20\nPillow>=11.1\n"
@@ -33,10 +35,12 @@ class BundleFile:
     sha256: str
 
 
-def predict_script() -> str:
-    """Return predict.py: our preprocessing verbatim, then the template without its import of it."""
+def predict_script(spec: TaskSpec) -> str:
+    """Return predict.py: preprocessing and the task's reading of outputs verbatim, then the template."""
+    own = [importlib.import_module(name) for name in spec.answers]
     shared = [
-        _after_future(_without_engine_imports(_source(part.__file__))) for part in (tiff, preprocessing)
+        _after_future(_without_engine_imports(_source(part.__file__)))
+        for part in (tiff, preprocessing, framing, *own)
     ]
     template = _source(predict_template.__file__)
     docstring, code = template.split(_FUTURE, 1)
@@ -64,7 +68,7 @@ def _after_future(source: str) -> str:
 def _without_engine_imports(code: str) -> str:
     lines = code.splitlines(keepends=True)
     for node in ast.parse(code).body:
-        if isinstance(node, ast.ImportFrom) and node.module in (preprocessing.__name__, tiff.__name__):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("engine."):
             assert node.end_lineno is not None
             lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
     return "".join(lines)
@@ -75,12 +79,14 @@ def write_parts(
     classes: Sequence[ClassInfo],
     record: preprocessing.Preprocessing,
     trained: Path,
+    spec: TaskSpec,
     *,
     heic: bool = False,
 ) -> None:
     """Write everything but the network and the card.
 
-    ``trained`` is the run's model folder; ``heic``: the set has HEIC pictures, so the bundle reads them too.
+    ``trained`` is the run's model folder, ``spec`` its task; ``heic``: the set has HEIC pictures, so the
+    bundle reads them too.
     """
     for name in ("model.safetensors", "config.json"):
         if not (trained / name).is_file():
@@ -90,7 +96,7 @@ def write_parts(
         shutil.copyfile(trained / name, folder / name)
     _write_json(folder / "classes.json", [{"id": info.id, "name": info.name} for info in classes])
     _write_json(folder / "preprocessing.json", record.to_dict())
-    (folder / "predict.py").write_text(predict_script(), "utf-8")
+    (folder / "predict.py").write_text(predict_script(spec), "utf-8")
     requirements = REQUIREMENTS + (REQUIREMENT_FOR_HEIC if heic else "")
     (folder / "requirements.txt").write_text(requirements, "utf-8")
 

@@ -30,6 +30,7 @@ from engine.export.card import CardFacts, write_card
 from engine.export.onnx_file import write_onnx
 from engine.storage.blobs import BlobStore, sha256_of
 from engine.storage.tables import ExportRow, FileRow, Project, ReportRow, RunRow, VersionRow
+from engine.tasks.registry import get_task
 from engine.training.trained import TrainedModel, load_trained
 
 BATCH = 32
@@ -62,7 +63,8 @@ def run(work: Work) -> dict[str, Any]:
     folder.mkdir()
 
     work.progress(0.05, "Writing the ONNX file")
-    bundle.write_parts(folder, trained.classes, trained.preprocessing, trained.folder, heic=heic)
+    spec = get_task(trained.task)
+    bundle.write_parts(folder, trained.classes, trained.preprocessing, trained.folder, spec, heic=heic)
     _write_network(trained, folder / "model.onnx")
     work.check_stop()
 
@@ -106,14 +108,14 @@ def _write_network(trained: TrainedModel, path: Path) -> None:
     record = trained.preprocessing
     write_onnx(
         trained.model,
-        record.height,
-        record.width,
+        (record.height, record.width),
         path,
         {
             "task": trained.task,
             "classes": [info.name for info in trained.classes],
             "preprocessing": record.to_dict(),
         },
+        get_task(trained.task).outputs,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,29 @@ from torch import nn
 from engine.errors import ExportError
 
 OPSET = 18
-INPUT, OUTPUT = "images", "logits"
+INPUT = "images"
 _LARGEST = 2**31 - 2**20  # one protobuf message holds 2 GiB at most
 
 
-def write_onnx(model: nn.Module, height: int, width: int, path: Path, about: Mapping[str, Any]) -> None:
+def write_onnx(
+    model: nn.Module,
+    size: tuple[int, int],
+    path: Path,
+    about: Mapping[str, Any],
+    outputs: Sequence[str] = ("logits",),
+) -> None:
     """Export ``model`` (evaluation mode, fp32, on the CPU) to ``path``, weights inside.
 
-    The input is float32 (N, 3, H, W), the output (N, K) logits. ``about`` is stored as JSON strings in
-    the file's metadata. Raises ``ExportError`` when the network cannot be exported.
+    The input is float32 (N, 3, H, W) of ``size``, height and width; ``outputs`` are the names of the raw
+    outputs. ``about`` is stored as JSON strings in the file's metadata. Raises ``ExportError`` when the
+    network cannot be exported.
     """
-    size = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
-    if size > _LARGEST:
+    if sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values()) > _LARGEST:
         raise ExportError(
             "This model is larger than the 2 GB that one ONNX file can hold.", "Choose a smaller backbone."
         )
     # Two images, so that the exporter does not take a batch of one for a constant.
-    example = torch.zeros(2, 3, height, width)
+    example = torch.zeros(2, 3, *size)
     try:
         program = torch.onnx.export(
             model,
@@ -39,7 +45,7 @@ def write_onnx(model: nn.Module, height: int, width: int, path: Path, about: Map
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=list(outputs),
             verbose=False,
         )
     except torch.onnx.OnnxExporterError as error:

@@ -18,9 +18,11 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
+from engine.datasets.framing import Frame
 from engine.datasets.preprocessing import Preprocessing
 from engine.errors import InputError, WeightsError
-from engine.export.predict_template import Classifier
+from engine.export.predict_template import Predictor
+from engine.tasks.registry import get_task, read_answers
 
 JSON_BYTES = 16 * 2**20
 MODEL_BYTES = 2 * 2**30
@@ -49,7 +51,7 @@ _RUNTIME_ERRORS = (
 )
 
 
-def open_bundle(path: Path) -> Classifier:
+def open_bundle(path: Path) -> Predictor:
     """Open a bundle's ZIP or its folder.
 
     Raises ``InputError`` when it is not one, ``WeightsError`` when its network cannot be trusted or run.
@@ -57,7 +59,10 @@ def open_bundle(path: Path) -> Classifier:
     try:
         parts = _read_zip(path) if path.is_file() else _read_folder(path)
         names = [str(entry["name"]) for entry in _json(parts["classes.json"])]
+        if not names:
+            raise ValueError("no class")
         record = Preprocessing.from_dict(_json(parts["preprocessing.json"]))
+        settings = dict(_json(parts["config.json"]).get("network", {}))
     except _NO_BUNDLE as error:
         raise InputError(
             f"“{path.name}” is not a bundle that Lensmith exported.", "Choose the ZIP that Export gave you."
@@ -65,18 +70,36 @@ def open_bundle(path: Path) -> Classifier:
     if record.height * record.width > INPUT_PIXELS:
         raise InputError(f"“{path.name}” asks for images of {record.width} x {record.height} px.")
     refuse_external_data(parts["model.onnx"])
-    return _classifier(parts["model.onnx"], names, record)
+    return _predictor(parts["model.onnx"], names, record, settings)
 
 
-def _classifier(content: bytes, names: list[str], record: Preprocessing) -> Classifier:
+def _predictor(
+    content: bytes, names: list[str], record: Preprocessing, settings: Mapping[str, Any]
+) -> Predictor:
+    task, classes = _about(content)
+    if classes != names:
+        raise WeightsError("The bundle's network has other outputs than classes.", "Export it again.")
+    read = read_answers(get_task(task))
     try:
-        classifier = Classifier(content, names, record)
-        answers = classifier.probabilities(np.zeros((2, record.height, record.width, 3), np.uint8))
+        predictor = Predictor(content, names, record, settings, read)
+        nothing = np.zeros((2, record.height, record.width, 3), np.uint8)
+        answered = predictor.answer(nothing, [Frame.of(record.width, record.height, record)] * 2, 0)
     except _RUNTIME_ERRORS as error:
         raise WeightsError("The bundle's network cannot be loaded or run.", "Export it again.") from error
-    if answers.shape != (2, len(names)):
+    except (LookupError, ArithmeticError) as error:
+        raise WeightsError("The bundle's network has other outputs than classes.", "Export it again.") from error
+    if len(answered) != 2:
         raise WeightsError("The bundle's network has other outputs than classes.", "Export it again.")
-    return classifier
+    return predictor
+
+
+def _about(content: bytes) -> tuple[str, list[str]]:
+    """Return the task and the classes that the network was trained for, as its file says."""
+    properties = {entry.key: entry.value for entry in onnx.load_model_from_string(content).metadata_props}
+    try:
+        return str(json.loads(properties["task"])), [str(name) for name in json.loads(properties["classes"])]
+    except (KeyError, ValueError, TypeError) as error:
+        raise WeightsError("The bundle's network does not say what it is for.", "Export it again.") from error
 
 
 def _read_zip(path: Path) -> Mapping[str, bytes]:
@@ -91,6 +114,7 @@ def _read_folder(path: Path) -> Mapping[str, bytes]:
 def _limits() -> Iterator[tuple[str, int]]:
     yield "classes.json", JSON_BYTES
     yield "preprocessing.json", JSON_BYTES
+    yield "config.json", JSON_BYTES
     yield "model.onnx", MODEL_BYTES
 
 

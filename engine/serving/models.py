@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.contracts.predictions import FilePrediction, Prediction
-from engine.datasets.preprocessing import Preprocessing, UnreadableImageError, fit, read_rgb
+from engine.datasets.framing import Frame
+from engine.datasets.preprocessing import Preprocessing, UnreadableImageError, fit, read_sized
 from engine.errors import InputError
 from engine.serving.bundles import open_bundle
 from engine.settings import Settings
 from engine.storage.database import Database
+from engine.tasks.registry import get_task, read_answers
 from engine.training.trained import load_trained
 
 KEPT = 3
@@ -32,11 +34,10 @@ PREVIEW = 480
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to answer; ``predict`` turns uint8 (N, H, W, 3) into probabilities (N, K)."""
+    """A model ready to answer: prepared uint8 (N, H, W, 3), how each picture lies in them, the most answers."""
 
-    classes: tuple[str, ...]
     record: Preprocessing
-    predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    answer: Callable[[NDArray[np.uint8], Sequence[Frame], int], list[list[dict[str, Any]]]]
 
 
 class WarmModels:
@@ -100,19 +101,27 @@ class WarmModels:
     def _load_run(self, run: str) -> Loaded:
         trained = load_trained(self._settings, self._database, run)
         names = tuple(info.name for info in trained.classes)
-        return Loaded(names, trained.preprocessing, lambda pixels: np.stack(trained.predict(pixels)))
+        read = read_answers(get_task(trained.task))
+
+        def answer(
+            pixels: NDArray[np.uint8], frames: Sequence[Frame], top: int
+        ) -> list[list[dict[str, Any]]]:
+            return read(trained.outputs(pixels), frames, names, trained.settings, top)
+
+        return Loaded(trained.preprocessing, answer)
 
 
 def _load_bundle(path: Path) -> Loaded:
-    classifier = open_bundle(path)
-    return Loaded(classifier.classes, classifier.record, classifier.probabilities)
+    predictor = open_bundle(path)
+    return Loaded(predictor.record, predictor.answer)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded file: ``pixels`` uint8 (H, W, 3), what decoding took in s, and a preview if asked for."""
+    """A decoded file: ``pixels`` uint8 (H, W, 3), where the picture lies in them, s of decoding, a preview."""
 
     pixels: NDArray[np.uint8]
+    frame: Frame
     seconds: float
     preview: str | None
 
@@ -122,16 +131,19 @@ def answer_batch(
 ) -> list[FilePrediction]:
     """Predict a few files at once; time in ms is decoding plus the file's share of the network's."""
     read = [_read(content, model.record, previews) for content in contents]
-    pixels = [picture.pixels for picture in read if isinstance(picture, Picture)]
+    good = [picture for picture in read if isinstance(picture, Picture)]
     started = time.perf_counter()
-    scores = iter(model.predict(np.stack(pixels)) if pixels else ())
-    share = (time.perf_counter() - started) / max(len(pixels), 1)
+    found: list[list[dict[str, Any]]] = []
+    if good:
+        found = model.answer(np.stack([one.pixels for one in good]), [one.frame for one in good], TOP)
+    share = (time.perf_counter() - started) / max(len(good), 1)
+    rows = iter(found)
     return [
         FilePrediction(file=name, error=picture)
         if isinstance(picture, str)
         else FilePrediction(
             file=name,
-            predictions=_best(next(scores), model.classes),
+            predictions=tuple(Prediction(**answer) for answer in next(rows)),
             milliseconds=round(1000 * (picture.seconds + share), 2),
             preview=picture.preview,
         )
@@ -143,12 +155,12 @@ def _read(content: bytes, record: Preprocessing, preview: bool) -> Picture | str
     """Decode a file, or return the sentence that says why it cannot be."""
     started = time.perf_counter()
     try:
-        image = read_rgb(content, record)
+        image, size = read_sized(content, record)
         pixels = fit(image, record)
     except UnreadableImageError as error:
         return f"This file cannot be read as an image: {error}."
     seconds = time.perf_counter() - started
-    return Picture(pixels, seconds, _data_address(image) if preview else None)
+    return Picture(pixels, Frame.of(*size, record), seconds, _data_address(image) if preview else None)
 
 
 def _data_address(image: Image.Image) -> str:
@@ -158,8 +170,3 @@ def _data_address(image: Image.Image) -> str:
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _best(scores: NDArray[np.float32], classes: Sequence[str]) -> tuple[Prediction, ...]:
-    order = np.argsort(-scores, kind="stable")[:TOP]
-    return tuple(Prediction(label=classes[k], score=float(scores[k])) for k in order)

@@ -40,7 +40,9 @@ class TaskSpec:
     looked at, versioned and exported, and training says that it is not there yet.
 
     ``network`` names a ``Network`` (``engine.models.networks``), ``learner`` a ``Learner``, ``examiner`` an
-    ``Examiner``. ``border`` is what augmentation shows beyond a picture's edge: its mirror image, or the
+    ``Examiner``. ``answers`` names the modules, numpy only, that predict.py gets; the last one has the function
+    ``answers``, which turns the network's ``outputs`` (their names in the ONNX file) into what a person reads.
+    ``border`` is what augmentation shows beyond a picture's edge: its mirror image, or the
     colour that padding has, where a mirrored object would be one without a label. ``resize`` as in
     ``Preprocessing``. ``linear_probe``: whether the yardstick is a linear classifier on pooled features.
     """
@@ -56,6 +58,8 @@ class TaskSpec:
     network: str = ""
     learner: str = ""
     examiner: str = ""
+    answers: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ("logits",)
     border: Literal["mirror", "fill"] = "mirror"
     resize: Literal["squash", "pad"] = "squash"
     linear_probe: bool = False

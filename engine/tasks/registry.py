@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 from engine.contracts.datasets import LabelKind
@@ -35,6 +36,12 @@ def get_task(name: str) -> TaskSpec:
 def tasks_by_labels() -> dict[LabelKind, str]:
     """Return which task learns which kind of label."""
     return {spec.label_kind: spec.name for spec in TASKS}
+
+
+def read_answers(spec: TaskSpec) -> Callable[..., list[list[dict[str, Any]]]]:
+    """Return what turns the outputs of a task's networks into answers; numpy only."""
+    read: Callable[..., list[list[dict[str, Any]]]] = load_dotted(f"{spec.answers[-1]}:answers")
+    return read
 
 
 def load_dotted(name: str) -> Any:

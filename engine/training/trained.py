@@ -53,6 +53,17 @@ class TrainedModel:
     folder: Path
     learner: Learner
     device: torch.device
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the task's network needs beside name and arguments; also how its outputs are read."""
+
+    @torch.inference_mode()
+    @exact_fp32()
+    def outputs(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Return the network's raw outputs for prepared uint8 (N, H, W, 3) pixels, in fp32."""
+        images = normalise(np.asarray(pixels), self.preprocessing)
+        found = self.model(torch.from_numpy(images).to(self.device))
+        raw = found if isinstance(found, tuple) else (found,)
+        return [value.float().cpu().numpy() for value in raw]
 
     @torch.inference_mode()
     @exact_fp32()
@@ -154,4 +165,4 @@ def load_folder(folder: Path, task: str, device: str = "cpu") -> TrainedModel:
     model = model.eval().requires_grad_(False).to(device)
     names = [info.name for info in infos]
     learner = load_dotted(spec.learner)(model, spec.config(), names, [], preprocessing)
-    return TrainedModel(model, preprocessing, infos, task, folder, learner, torch.device(device))
+    return TrainedModel(model, preprocessing, infos, task, folder, learner, torch.device(device), facts)

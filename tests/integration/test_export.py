@@ -24,6 +24,7 @@ from engine.errors import ConflictError, ExportError, JobCancelledError, NotFoun
 from engine.export import job, parity
 from engine.export.bundle import predict_script, write_zip
 from engine.storage.tables import ExportRow, ReportRow
+from engine.tasks.classification.spec import SPEC
 from engine.training.trained import load_trained
 from tests.integration.small_run import CLASSES, FakeWork, SmallRun, make_run
 
@@ -140,7 +141,7 @@ def test_predict_says_which_file_it_cannot_read(folder: Path, small, tmp_path: P
 
 
 def test_predict_contains_the_preprocessing_verbatim() -> None:
-    script = predict_script()
+    script = predict_script(SPEC)
     for part in (tiff, preprocessing):
         code = Path(str(part.__file__)).read_text().split("from __future__ import annotations\n")[1]
         imported = "from engine.datasets.tiff import "

@@ -93,5 +93,6 @@ SPEC = TaskSpec(
     network="engine.tasks.classification.network:ClassificationNetwork",
     learner="engine.tasks.classification.learner:ClassificationLearner",
     examiner="engine.tasks.classification.report:ClassificationExaminer",
+    answers=("engine.tasks.classification.answers",),
     linear_probe=True,
 )
