@@ -128,10 +128,10 @@ def strongest(detections: Detections, most: int = MOST_DETECTIONS) -> Ints:
 
 @dataclass(frozen=True)
 class Matches:
-    """Which of an image's D detections that count found which object, per size (4) and threshold (10).
+    """Which of an image's D detections that count found which object, per size (4) and threshold (T).
 
-    ``order`` (D,): positions of the detections, by falling score. ``found`` (4, 10, D): position of the
-    object or region, -1 for none. ``aside`` (4, 10, D): neither right nor wrong, for it is on an ignored
+    ``order`` (D,): positions of the detections, by falling score. ``found`` (4, T, D): position of the
+    object or region, -1 for none. ``aside`` (4, T, D): neither right nor wrong, for it is on an ignored
     region or of another size. ``counted`` (4, n): which objects are looked for.
     """
 
@@ -142,18 +142,18 @@ class Matches:
 
     @property
     def right(self) -> Bools:
-        """Which detections found an object that is looked for (4, 10, D)."""
+        """Which detections found an object that is looked for (4, T, D)."""
         return (self.found >= 0) & ~self.aside
 
 
-def match(detections: Detections, objects: Objects) -> Matches:
-    """Match the detections of an image with its objects at every threshold and size."""
+def match(detections: Detections, objects: Objects, thresholds: Floats = THRESHOLDS) -> Matches:
+    """Match the detections of an image with its objects at every size and at T rising thresholds of IoU."""
     order = strongest(detections)
     boxes = detections.boxes[order]
     pairs = overlap(boxes, objects.boxes, objects.ignored)
-    pairs[~same_class(detections.classes[order], objects.classes)] = 0.0
+    pairs[~same_class(detections.classes[order], objects.classes)] = -1.0
     counted = _inside(areas(objects.boxes)) & ~objects.ignored
-    found = _assign(pairs, counted, objects.ignored)
+    found = assign(pairs, counted, objects.ignored, thresholds)
     fits = _inside(areas(boxes))[:, None]
     aside = np.broadcast_to(~fits, found.shape).copy()
     for size, wanted in enumerate(counted):
@@ -167,20 +167,20 @@ def _inside(area: Floats) -> Bools:
     return (area >= SIZE_LIMITS[:, :1]) & (area <= SIZE_LIMITS[:, 1:])
 
 
-def _assign(pairs: Floats, counted: Bools, crowds: Bools) -> Ints:
-    """Give each detection its object, pairs (D, n) -> (4, 10, D), -1 for none.
+def assign(pairs: Floats, counted: Bools, crowds: Bools, thresholds: Floats) -> Ints:
+    """Give each of D detections its object: overlaps (D, n), counted (S, n) -> (S, T, D), -1 for none.
 
     All sizes and thresholds go side by side. An object that counts comes before one that does not, then the
     greater overlap, then (as in COCO's code) the later one. A crowd can be found any number of times.
     """
-    found = np.full((len(counted), len(THRESHOLDS), len(pairs)), -1, np.int64)
+    found = np.full((len(counted), len(thresholds), len(pairs)), -1, np.int64)
     if pairs.size == 0:
         return found
     free = np.ones((*found.shape[:2], pairs.shape[1]), np.bool_)
-    for place in np.flatnonzero(pairs.max(axis=1) >= THRESHOLDS[0]):
-        near = np.flatnonzero(pairs[place] >= THRESHOLDS[0])
+    for place in np.flatnonzero(pairs.max(axis=1) >= thresholds[0]):
+        near = np.flatnonzero(pairs[place] >= thresholds[0])
         near = near[np.argsort(pairs[place, near], kind="stable")]
-        possible = free[:, :, near] & (pairs[place, near] >= THRESHOLDS[:, None])
+        possible = free[:, :, near] & (pairs[place, near] >= thresholds[:, None])
         rank = np.arange(len(near)) + len(near) * counted[:, None, near]
         best = np.where(possible, rank, -1).argmax(axis=2)
         size, level = np.nonzero(possible.any(axis=2))
