@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.contracts.results import MetricValue, ProbeResult, Report, WeightsUsed
 from engine.datasets.preprocessing import Preprocessing
-from engine.export.parity import NEAR_TIE, TOLERANCE, Agreement
+from engine.evaluation.agreement import NEAR_TIE, TOLERANCE, Agreement
 from engine.tasks.registry import get_task
 
 PACKAGES = ("lensmith", "torch", "timm", "onnx", "onnxruntime", "numpy", "Pillow", "safetensors")

@@ -11,10 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import timm
 import torch
-from numpy.typing import NDArray
 from sqlalchemy import select
 
 from engine.contracts.base import utc_now
@@ -22,16 +19,18 @@ from engine.contracts.datasets import SPLITS
 from engine.contracts.jobs import Work
 from engine.contracts.results import ProbeResult, Report, WeightsUsed
 from engine.datasets.cache import decoded
+from engine.datasets.framing import Frame
 from engine.datasets.manifest import Manifest, load_manifest
-from engine.datasets.preprocessing import normalise
 from engine.errors import ConflictError, ExportError, NotFoundError
+from engine.evaluation.agreement import Agreement
 from engine.export import bundle, parity
 from engine.export.card import CardFacts, write_card
 from engine.export.onnx_file import write_onnx
 from engine.storage.blobs import BlobStore, sha256_of
 from engine.storage.tables import ExportRow, FileRow, Project, ReportRow, RunRow, VersionRow
-from engine.tasks.registry import get_task
-from engine.training.trained import TrainedModel, load_trained
+from engine.tasks.base import Said
+from engine.tasks.registry import get_task, load_dotted
+from engine.training.trained import TrainedModel, load_trained, reload
 
 BATCH = 32
 HEIC = "HEIF"
@@ -129,33 +128,33 @@ def _prove(
     report: Report,
     folder: Path,
     needed: Sequence[str],
-) -> dict[str, parity.Agreement]:
+) -> dict[str, Agreement]:
     """Compare the files in ``folder`` with the trained model on the images that the report measured.
 
     ``needed``: the packages that requirements.txt of the bundle brings, as they are imported.
     """
-    digests = {image.id: image.sha256 for image in manifest.images}
-    shas = [digests[result.image_id] for result in report.results]
-    if not shas:
+    images = {image.id: image for image in manifest.images}
+    measured = [images[result.image_id] for result in report.results]
+    if not measured:
         raise ExportError(
             "The export cannot be proven: this run was measured on no image.",
             "Add test or validation images and train again.",
         )
-    work.progress(0.25, f"Asking the trained model about {len(shas)} images")
-    pixels = decoded(work.settings, shas, trained.preprocessing, lambda _share: work.check_stop())
-    reference = _in_batches(work, trained.predict, pixels)
-    work.progress(0.45, "Loading the safetensors file through timm and asking it too")
-    reloaded = _in_batches(work, _timm_model(trained, folder), pixels)
+    work.progress(0.25, f"Asking the trained model about {len(measured)} images")
+    shas, record = [image.sha256 for image in measured], trained.preprocessing
+    pixels = decoded(work.settings, shas, record, lambda _share: work.check_stop())
+    frames = [Frame.of(image.width, image.height, record) for image in measured]
+    reference = _in_batches(work, trained, trained.model, pixels, frames)
+    work.progress(0.45, "Loading the safetensors file and asking it too")
+    reloaded = _in_batches(work, trained, reload(trained, folder), pixels, frames)
     work.progress(0.65, "Running the bundle's predict.py on the original files")
     store = BlobStore(work.settings.files)
-    names = [info.name for info in trained.classes]
-    files = [store.path(sha) for sha in shas]
-    exported = parity.run_bundle(folder, files, names, work.check_stop, needed)
-    stored = np.array([result.scores for result in report.results], dtype=np.float32)
+    exported = parity.run_bundle(folder, [store.path(sha) for sha in shas], work.check_stop, needed)
+    examiner = load_dotted(get_task(trained.task).examiner)([info.name for info in trained.classes])
     agreements = {
-        "onnx": parity.compare(reference, exported),
-        "safetensors": parity.compare(reference, reloaded),
-        "report": parity.compare(stored, exported),
+        "onnx": parity.compare(examiner, reference, exported),
+        "safetensors": parity.compare(examiner, reference, reloaded),
+        "report": parity.compare(examiner, examiner.stored(report.results), exported),
     }
     for name, agreement in agreements.items():
         work.log(f"parity {name}: {agreement.to_dict()}")
@@ -165,31 +164,23 @@ def _prove(
     return agreements
 
 
-def _in_batches(work: Work, predict: Any, pixels: Any) -> NDArray[np.float32]:
-    rows = []
+def _in_batches(
+    work: Work, trained: TrainedModel, model: torch.nn.Module, pixels: Any, frames: Sequence[Frame]
+) -> list[Said]:
+    """Answer prepared images with ``model``, as the trained model's task reads its outputs."""
+    asked, rows = replace(trained, model=model), []
     for start in range(0, len(pixels), BATCH):
         work.check_stop()
-        rows.extend(predict(pixels[start : start + BATCH]))
-    return np.stack(rows)
-
-
-def _timm_model(trained: TrainedModel, folder: Path) -> Any:
-    """Return a function from pixels to probabilities over the bundle's own config and weights."""
-    model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
-
-    @torch.inference_mode()
-    def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        logits = model(torch.from_numpy(normalise(pixels, trained.preprocessing)))
-        return np.asarray(logits.float().softmax(dim=1).numpy(), dtype=np.float32)
-
-    return predict
+        part = slice(start, start + BATCH)
+        rows.extend(asked.answer(pixels[part], frames[part], top=0))
+    return rows
 
 
 # --- what is written down -------------------------------------------------------------------------
 
 
 def _card_facts(
-    source: Source, manifest: Manifest, trained: TrainedModel, agreements: dict[str, parity.Agreement]
+    source: Source, manifest: Manifest, trained: TrainedModel, agreements: dict[str, Agreement]
 ) -> CardFacts:
     return CardFacts(
         project=source.project.name,
@@ -232,7 +223,7 @@ def _record(
     source: Source,
     folder: Path,
     target: Path,
-    agreements: dict[str, parity.Agreement],
+    agreements: dict[str, Agreement],
 ) -> dict[str, Any]:
     files: Sequence[bundle.BundleFile] = bundle.list_files(folder)
     digest, size = sha256_of(target), target.stat().st_size

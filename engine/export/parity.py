@@ -6,18 +6,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from engine.errors import ExportError
+from engine.evaluation.agreement import Agreement
+from engine.tasks.base import Examiner, Said
 
-TOLERANCE = 1e-3
-NEAR_TIE = 2e-3
-"""Where the trained model's two best classes are nearer than this, either may come first."""
 _POLL_SECONDS = 0.5
 NEEDED = ("numpy", "onnxruntime", "PIL")
 """All that predict.py may import beside the standard library."""
@@ -47,47 +41,15 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """Two sets of probabilities compared on the same images; differences are of probabilities."""
-
-    images: int
-    same_class: int
-    near_ties: int
-    largest_difference: float
-    mean_difference: float
-
-    @property
-    def holds(self) -> bool:
-        """Same class everywhere but at near ties, and no probability off by more than the tolerance."""
-        return self.same_class + self.near_ties == self.images and self.largest_difference <= TOLERANCE
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, with the bounds that were asked for."""
-        return {**asdict(self), "tolerance": TOLERANCE, "near_tie": NEAR_TIE, "holds": self.holds}
-
-
-def compare(reference: NDArray[np.float32], other: NDArray[np.float32]) -> Agreement:
-    """Compare probabilities (N, K); ``near_ties`` counts the other classes that a near tie excuses.
-
-    Raises ``ExportError`` when the shapes differ or a number is not finite.
-    """
-    if reference.shape != other.shape or not (np.isfinite(reference).all() and np.isfinite(other).all()):
+def compare(examiner: Examiner, reference: Sequence[Said], other: Sequence[Said]) -> Agreement:
+    """Compare answers as their task does; raises ``ExportError`` for answers to other images."""
+    try:
+        return examiner.agree(reference, other)
+    except ValueError as error:
         raise ExportError(
-            f"The bundle gives other values than the model: {other.shape} for {reference.shape}.",
+            f"The bundle gives other values than the model: {error}.",
             "Export again; if it stays so, choose another backbone.",
-        )
-    difference = np.abs(reference.astype(np.float64) - other)
-    same = reference.argmax(axis=1) == other.argmax(axis=1)
-    top_two = np.sort(reference, axis=1)[:, -2:]
-    near = top_two[:, 1] - top_two[:, 0] < NEAR_TIE
-    return Agreement(
-        images=len(reference),
-        same_class=int(same.sum()),
-        near_ties=int((~same & near).sum()),
-        largest_difference=float(difference.max(initial=0.0)),
-        mean_difference=float(difference.mean()) if difference.size else 0.0,
-    )
+        ) from error
 
 
 def require(agreement: Agreement, of: str, against: str) -> None:
@@ -96,8 +58,8 @@ def require(agreement: Agreement, of: str, against: str) -> None:
         return
     other = agreement.images - agreement.same_class - agreement.near_ties
     raise ExportError(
-        f"{of} does not agree with {against}: {other} of {agreement.images} images get another class, "
-        f"probabilities differ by up to {agreement.largest_difference:.4f} ({TOLERANCE} is allowed).",
+        f"{of} does not agree with {against}: {other} of {agreement.images} images get another answer, "
+        f"scores differ by up to {agreement.largest_difference:.4f} ({agreement.tolerance} is allowed).",
         "Nothing can be downloaded. Train again, or choose another backbone.",
     )
 
@@ -105,11 +67,10 @@ def require(agreement: Agreement, of: str, against: str) -> None:
 def run_bundle(
     folder: Path,
     files: Sequence[Path],
-    classes: Sequence[str],
     check_stop: Callable[[], None],
     needed: Sequence[str] = NEEDED,
-) -> NDArray[np.float32]:
-    """Run the bundle's own predict.py in a process of its own on ``files`` -> probabilities (N, K).
+) -> list[Said]:
+    """Run the bundle's own predict.py in a process of its own on ``files``; all its answers for each.
 
     The process can import the standard library and ``needed``, nothing of Lensmith and no torch, so it
     proves that the bundle runs on another machine. Raises ``ExportError`` when it fails.
@@ -131,7 +92,7 @@ def run_bundle(
     found = json.loads(answers.read_text("utf-8"))
     for path in (listing, answers, errors):
         path.unlink()
-    return _probabilities(found, classes)
+    return [result["predictions"] for result in found]
 
 
 def _wait(process: subprocess.Popen[bytes], check_stop: Callable[[], None]) -> None:
@@ -142,12 +103,3 @@ def _wait(process: subprocess.Popen[bytes], check_stop: Callable[[], None]) -> N
             check_stop()
         else:
             return
-
-
-def _probabilities(found: Sequence[dict[str, Any]], classes: Sequence[str]) -> NDArray[np.float32]:
-    column = {name: k for k, name in enumerate(classes)}
-    scores = np.full((len(found), len(classes)), np.nan, dtype=np.float32)
-    for row, result in enumerate(found):
-        for answer in result["predictions"]:
-            scores[row, column[answer["label"]]] = answer["score"]
-    return scores

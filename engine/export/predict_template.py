@@ -61,9 +61,7 @@ class Predictor:
         )
         names = [entry["name"] for entry in classes]
         settings = config.get("network", {})
-        return cls(
-            str(folder / "model.onnx"), names, Preprocessing.from_dict(record), settings, answers
-        )
+        return cls(str(folder / "model.onnx"), names, Preprocessing.from_dict(record), settings, answers)
 
     def outputs(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Give the network's raw outputs for prepared images, uint8 (N, H, W, 3)."""

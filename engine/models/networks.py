@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from torch import nn
@@ -46,3 +47,7 @@ class Network(Protocol):
         backbone: str, model_args: Mapping[str, Any], facts: Mapping[str, Any], classes: int
     ) -> nn.Module:
         """Build the same network with fresh numbers, to be filled from a file."""
+
+    @staticmethod
+    def reload(folder: Path) -> nn.Module:
+        """Build the network of a bundle from its config.json and model.safetensors."""

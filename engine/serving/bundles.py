@@ -78,7 +78,7 @@ def _predictor(
 ) -> Predictor:
     task, classes = _about(content)
     if classes != names:
-        raise WeightsError("The bundle's network has other outputs than classes.", "Export it again.")
+        raise _other_outputs()
     read = read_answers(get_task(task))
     try:
         predictor = Predictor(content, names, record, settings, read)
@@ -87,10 +87,14 @@ def _predictor(
     except _RUNTIME_ERRORS as error:
         raise WeightsError("The bundle's network cannot be loaded or run.", "Export it again.") from error
     except (LookupError, ArithmeticError) as error:
-        raise WeightsError("The bundle's network has other outputs than classes.", "Export it again.") from error
+        raise _other_outputs() from error
     if len(answered) != 2:
-        raise WeightsError("The bundle's network has other outputs than classes.", "Export it again.")
+        raise _other_outputs()
     return predictor
+
+
+def _other_outputs() -> WeightsError:
+    return WeightsError("The bundle's network has other outputs than classes.", "Export it again.")
 
 
 def _about(content: bytes) -> tuple[str, list[str]]:

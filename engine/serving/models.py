@@ -23,7 +23,7 @@ from engine.errors import InputError
 from engine.serving.bundles import open_bundle
 from engine.settings import Settings
 from engine.storage.database import Database
-from engine.tasks.registry import get_task, read_answers
+from engine.tasks.base import Said
 from engine.training.trained import load_trained
 
 KEPT = 3
@@ -34,10 +34,10 @@ PREVIEW = 480
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to answer: prepared uint8 (N, H, W, 3), how each picture lies in them, the most answers."""
+    """A model ready to answer: prepared uint8 (N, H, W, 3), how each picture lies in them, most answers."""
 
     record: Preprocessing
-    answer: Callable[[NDArray[np.uint8], Sequence[Frame], int], list[list[dict[str, Any]]]]
+    answer: Callable[[NDArray[np.uint8], Sequence[Frame], int], Sequence[Said]]
 
 
 class WarmModels:
@@ -100,15 +100,7 @@ class WarmModels:
 
     def _load_run(self, run: str) -> Loaded:
         trained = load_trained(self._settings, self._database, run)
-        names = tuple(info.name for info in trained.classes)
-        read = read_answers(get_task(trained.task))
-
-        def answer(
-            pixels: NDArray[np.uint8], frames: Sequence[Frame], top: int
-        ) -> list[list[dict[str, Any]]]:
-            return read(trained.outputs(pixels), frames, names, trained.settings, top)
-
-        return Loaded(trained.preprocessing, answer)
+        return Loaded(trained.preprocessing, trained.answer)
 
 
 def _load_bundle(path: Path) -> Loaded:
@@ -118,7 +110,7 @@ def _load_bundle(path: Path) -> Loaded:
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded file: ``pixels`` uint8 (H, W, 3), where the picture lies in them, s of decoding, a preview."""
+    """A decoded file: ``pixels`` uint8 (H, W, 3), how the picture lies in them, s of decoding, a preview."""
 
     pixels: NDArray[np.uint8]
     frame: Frame
@@ -133,7 +125,7 @@ def answer_batch(
     read = [_read(content, model.record, previews) for content in contents]
     good = [picture for picture in read if isinstance(picture, Picture)]
     started = time.perf_counter()
-    found: list[list[dict[str, Any]]] = []
+    found: Sequence[Said] = ()
     if good:
         found = model.answer(np.stack([one.pixels for one in good]), [one.frame for one in good], TOP)
     share = (time.perf_counter() - started) / max(len(good), 1)

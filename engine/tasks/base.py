@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from engine.contracts.datasets import LabelItem, LabelKind
 from engine.contracts.models import Library
-from engine.contracts.results import GridItem, Report
+from engine.contracts.results import GridItem, ImageResult, Report
 from engine.contracts.training import TrainingConfig
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+
+    from engine.evaluation.agreement import Agreement
+
+Said = Sequence[Mapping[str, Any]]
+"""What a model says of one image: label, score and, by task, box, mask or keypoints."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,9 @@ class TaskSpec:
     looked at, versioned and exported, and training says that it is not there yet.
 
     ``network`` names a ``Network`` (``engine.models.networks``), ``learner`` a ``Learner``, ``examiner`` an
-    ``Examiner``. ``answers`` names the modules, numpy only, that predict.py gets; the last one has the function
-    ``answers``, which turns the network's ``outputs`` (their names in the ONNX file) into what a person reads.
-    ``border`` is what augmentation shows beyond a picture's edge: its mirror image, or the
+    ``Examiner``. ``answers`` names the modules, numpy only, that predict.py gets; the last one has the
+    function ``answers``, which turns the network's ``outputs`` (their names in the ONNX file) into what a
+    person reads. ``border`` is what augmentation shows beyond a picture's edge: its mirror image, or the
     colour that padding has, where a mirrored object would be one without a label. ``resize`` as in
     ``Preprocessing``. ``linear_probe``: whether the yardstick is a linear classifier on pooled features.
     """
@@ -176,6 +181,15 @@ class Examiner(Protocol):
         self, before: Sequence[Any], after: Sequence[Any], seed: int
     ) -> tuple[float, float, float]:
         """Return by how much the headline of ``after`` is better, and its 95 % interval."""
+
+    def agree(self, reference: Sequence[Said], other: Sequence[Said]) -> Agreement:
+        """Compare the answers of two ways to run the same model on the same images.
+
+        Raises ``ValueError`` when they are no answers to the same images.
+        """
+
+    def stored(self, results: Sequence[ImageResult]) -> list[Said]:
+        """Return the answers that a report holds."""
 
     def report(
         self, samples: Sequence[Sample], predictions: Sequence[Any], split: str, notes: Sequence[str]

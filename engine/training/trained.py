@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save
 from sqlalchemy.orm import Session
 
 from engine.contracts.datasets import ClassInfo
+from engine.datasets.framing import Frame
 from engine.datasets.preprocessing import Preprocessing, normalise
 from engine.errors import NotFoundError, RunError
 from engine.models.devices import exact_fp32
@@ -23,8 +24,8 @@ from engine.settings import Settings
 from engine.storage.blobs import write_atomic
 from engine.storage.database import Database
 from engine.storage.tables import JobRow, RunRow
-from engine.tasks.base import Learner
-from engine.tasks.registry import get_task, load_dotted
+from engine.tasks.base import Learner, Said
+from engine.tasks.registry import get_task, load_dotted, read_answers
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -64,6 +65,12 @@ class TrainedModel:
         found = self.model(torch.from_numpy(images).to(self.device))
         raw = found if isinstance(found, tuple) else (found,)
         return [value.float().cpu().numpy() for value in raw]
+
+    def answer(self, pixels: NDArray[np.uint8], frames: Sequence[Frame], top: int) -> list[Said]:
+        """Answer prepared pixels as the task does; ``frames`` say how each picture lies in them."""
+        names = [info.name for info in self.classes]
+        read = read_answers(get_task(self.task))
+        return list(read(self.outputs(pixels), frames, names, self.settings, top))
 
     @torch.inference_mode()
     @exact_fp32()
@@ -128,6 +135,12 @@ def _timm_config(
             "classifier": published.get("classifier"),
         },
     }
+
+
+def reload(trained: TrainedModel, folder: Path) -> torch.nn.Module:
+    """Build the network of ``trained`` anew from the files of ``folder``, as someone else would."""
+    network: Network = load_dotted(get_task(trained.task).network)
+    return network.reload(folder).eval().requires_grad_(False)
 
 
 def load_trained(settings: Settings, db: Database, run_id: str, device: str = "cpu") -> TrainedModel:

@@ -21,9 +21,11 @@ from safetensors.torch import load_file, save_file
 from engine.datasets import preprocessing, tiff
 from engine.datasets.preprocessing import Preprocessing, normalise, prepare
 from engine.errors import ConflictError, ExportError, JobCancelledError, NotFoundError
+from engine.evaluation.agreement import compare_scores
 from engine.export import job, parity
 from engine.export.bundle import predict_script, write_zip
 from engine.storage.tables import ExportRow, ReportRow
+from engine.tasks.classification.report import ClassificationExaminer
 from engine.tasks.classification.spec import SPEC
 from engine.training.trained import load_trained
 from tests.integration.small_run import CLASSES, FakeWork, SmallRun, make_run
@@ -261,11 +263,11 @@ def test_other_families_are_proven_too(tmp_path: Path, backbone: str, model_args
 def test_agreement_excuses_only_near_ties() -> None:
     reference = np.array([[0.5005, 0.4995], [0.9, 0.1]], dtype=np.float32)
     flipped = np.array([[0.4998, 0.5002], [0.9, 0.1]], dtype=np.float32)
-    near = parity.compare(reference, flipped)
+    near = compare_scores(reference, flipped)
     assert (near.same_class, near.near_ties) == (1, 1)
     assert near.holds
     clear = np.array([[0.502, 0.498], [0.9, 0.1]], dtype=np.float32)
-    assert not parity.compare(clear, clear[:, ::-1]).holds
-    assert not parity.compare(reference, reference + np.float32(0.0011)).holds
+    assert not compare_scores(clear, clear[:, ::-1]).holds
+    assert not compare_scores(reference, reference + np.float32(0.0011)).holds
     with pytest.raises(ExportError, match="other values"):
-        parity.compare(reference, np.full_like(reference, np.nan))
+        parity.compare(ClassificationExaminer(("a", "b")), [[{"label": "a", "score": 1.0}]], [[]])

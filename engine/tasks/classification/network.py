@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import timm
 from torch import nn
 
 from engine.models.backbones import Built, build, create
@@ -37,3 +39,9 @@ class ClassificationNetwork:
     ) -> nn.Module:
         """Build the same timm model; ``facts`` may hold ``dropout``."""
         return create(backbone, classes, model_args, float(facts.get("dropout", 0.0)))
+
+    @staticmethod
+    def reload(folder: Path) -> nn.Module:
+        """Load the folder with timm alone, as who downloads the model can."""
+        model: nn.Module = timm.create_model(f"local-dir:{folder}", pretrained=True)
+        return model

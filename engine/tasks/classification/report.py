@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.contracts.results import ImageResult, MetricValue, Panel, Report, ScalarsPanel
+from engine.evaluation.agreement import Agreement, compare_scores, scores_of
 from engine.evaluation.classification import Answers, Estimate, measure
 from engine.evaluation.intervals import paired_difference
-from engine.tasks.base import MetricSpec, Sample
+from engine.tasks.base import MetricSpec, Said, Sample
 from engine.tasks.classification import panels
 from engine.tasks.classification.spec import SPEC
 
@@ -41,6 +42,15 @@ class ClassificationExaminer:
     ) -> tuple[float, float, float]:
         """Return by how much top-1 is better, and its 95 % interval."""
         return paired_difference(np.array(before), np.array(after), seed)
+
+    def agree(self, reference: Sequence[Said], other: Sequence[Said]) -> Agreement:
+        """Compare all probabilities."""
+        return compare_scores(scores_of(reference, self.classes), scores_of(other, self.classes))
+
+    def stored(self, results: Sequence[ImageResult]) -> list[Said]:
+        """Name every class with the probability that the report holds."""
+        named = [zip(self.classes, result.scores, strict=True) for result in results]
+        return [[{"label": name, "score": score} for name, score in pairs] for pairs in named]
 
     def report(
         self, samples: Sequence[Sample], predictions: Sequence[Any], split: str, notes: Sequence[str] = ()
