@@ -219,8 +219,12 @@ def stages(model: nn.Module) -> list[list[str]]:
     """Return the parameter names of each stage, from the stem to the head, each name once.
 
     timm's own grouping (``group_matcher``) where the model has one, else its children in order. The
-    classifier is always a part of the last stage.
+    classifier is always a part of the last stage. Of a network around a ``backbone``, the stages are those of
+    the backbone, and everything else is its head.
     """
+    inner = getattr(model, "backbone", None)
+    if isinstance(inner, nn.Module):
+        return _stages_around(model, inner)
     names = [name for name, _ in model.named_parameters()]
     matcher = getattr(model, "group_matcher", None)
     if callable(matcher):
@@ -235,6 +239,15 @@ def stages(model: nn.Module) -> list[list[str]]:
     seen = {name for group in found for name in group}
     head = [n for n in names if n.startswith(heads) or n not in seen]
     body = [[n for n in group if not n.startswith(heads)] for group in found]
+    return [group for group in body if group] + [head]
+
+
+def _stages_around(model: nn.Module, backbone: nn.Module) -> list[list[str]]:
+    inside = {name: id(parameter) for name, parameter in backbone.named_parameters()}
+    outside = {id(parameter): name for name, parameter in model.named_parameters()}
+    body = [[outside[inside[name]] for name in group] for group in stages(backbone)]
+    own = {name for group in body for name in group}
+    head = [name for name in outside.values() if name not in own]
     return [group for group in body if group] + [head]
 
 

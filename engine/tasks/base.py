@@ -177,6 +177,9 @@ class Examiner(Protocol):
     def digests(self, samples: Sequence[Sample], predictions: Sequence[Any]) -> list[Any]:
         """Return what each image contributes to the headline."""
 
+    def headline(self, digests: Sequence[Any], seed: int) -> tuple[float, float | None, float | None]:
+        """Return the headline metric that follows from digests, and its 95 % interval where there is one."""
+
     def difference(
         self, before: Sequence[Any], after: Sequence[Any], seed: int
     ) -> tuple[float, float, float]:

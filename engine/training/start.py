@@ -23,6 +23,7 @@ from engine.tasks.base import Learner, Sample
 from engine.tasks.registry import load_dotted
 from engine.training.choices import Choice, choose
 from engine.training.data import Data, torch_format
+from engine.training.head_probe import measure_head
 from engine.training.loop import Setup
 from engine.training.memory import memory_in_words
 from engine.training.order import Frozen, Order
@@ -81,6 +82,8 @@ def start(order: Order) -> tuple[Frozen, TrainingState, Setup]:
         probe_digests=[] if yardstick is None else list(yardstick.digests),
         notes=[*notes, *built.notes],
     )
+    if not order.spec.linear_probe and plan.strategy in ("last_stages", "full"):
+        frozen = _with_head_probe(order, frozen, data, learner, (choice, speed))
     state, setup = make_state(order, frozen, data, learner)
     work.save_checkpoint(state.to_bytes(frozen.to_plain()), 0)
     tell_plan(order, frozen)
@@ -205,6 +208,23 @@ def _probe(
     work.event("probe", found.result.model_dump(mode="json"), key="probe")
     remember_speed(order, choice, "probe", str(device), extractor.meter)
     return found
+
+
+def _with_head_probe(
+    order: Order, frozen: Frozen, data: Data, learner: Learner, found: tuple[Choice, Speed]
+) -> Frozen:
+    """Take the yardstick of a network without a linear classifier, and plan with the time that is left."""
+    choice, speed = found
+    _, setup = make_state(order, frozen, data, learner)
+    seconds = PROBE_SHARE / 2 * (choice.time_budget or 600)
+    metric = order.spec.metrics[0].name
+    probe = measure_head(setup, order.work, metric, examiner_of(order), seconds)
+    order.work.event("probe", probe.result.model_dump(mode="json"), key="probe")
+    used = time.perf_counter() - order.started
+    images = (len(data.train), len(data.val))
+    plan = make_plan(choice, order.config, speed, frozen.plan.device, images, used)
+    plan = plan.model_copy(update={"network": frozen.plan.network})
+    return replace(frozen, plan=plan, probe=probe.result, probe_digests=list(probe.digests))
 
 
 def _cheap(choice: Choice, data: Data, speed: Speed) -> bool:

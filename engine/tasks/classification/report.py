@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.contracts.results import ImageResult, MetricValue, Panel, Report, ScalarsPanel
 from engine.evaluation.agreement import Agreement, compare_scores, scores_of
 from engine.evaluation.classification import Answers, Estimate, measure
-from engine.evaluation.intervals import paired_difference
+from engine.evaluation.intervals import paired_difference, share_interval
 from engine.tasks.base import MetricSpec, Said, Sample
 from engine.tasks.classification import panels
 from engine.tasks.classification.spec import SPEC
@@ -36,6 +36,11 @@ class ClassificationExaminer:
         """Tell of each image whether it was answered right."""
         pairs = zip(samples, predictions, strict=True)
         return [int(np.argmax(scores)) == sample.target for sample, scores in pairs]
+
+    def headline(self, digests: Sequence[bool], seed: int) -> tuple[float, float | None, float | None]:
+        """Return top-1 and its 95 % interval."""
+        right = np.array(digests, dtype=bool)
+        return float(right.mean()), *share_interval(right, seed)
 
     def difference(
         self, before: Sequence[bool], after: Sequence[bool], seed: int
