@@ -20,7 +20,7 @@ def read_curves(
     """Turn "epoch" events, oldest first, into at most four observations.
 
     Each epoch holds ``epoch`` (from 1), ``train_loss``, ``val_loss`` and ``metrics``. Both losses are the
-    same quantity, but the images of training are augmented and its weights still change within the epoch:
+    same quantity (``val_loss`` is None where a task measures none), but the images of training are augmented and its weights still change within the epoch:
     so it counts which way the two go, and only a wide gap between them. Nothing is said that the numbers
     do not show; with fewer than two epochs the answer is empty.
     """
@@ -62,7 +62,7 @@ def _trend(
 
 def _overfitting(epochs: Sequence[Mapping[str, Any]]) -> Observation | None:
     """Look where the validation loss turned: it rises from there on while the training loss still falls."""
-    if len(epochs) < ENOUGH_EPOCHS:
+    if len(epochs) < ENOUGH_EPOCHS or any(entry["val_loss"] is None for entry in epochs):
         return None
     turn = min(epochs, key=lambda entry: float(entry["val_loss"]))
     first, last = epochs[0], epochs[-1]

@@ -49,7 +49,8 @@ class TaskSpec:
     function ``answers``, which turns the network's ``outputs`` (their names in the ONNX file) into what a
     person reads. ``border`` is what augmentation shows beyond a picture's edge: its mirror image, or the
     colour that padding has, where a mirrored object would be one without a label. ``resize`` as in
-    ``Preprocessing``. ``linear_probe``: whether the yardstick is a linear classifier on pooled features.
+    ``Preprocessing``. ``linear_probe``: whether the yardstick is a linear classifier on pooled features;
+    ``settles``: whether something is chosen on validation when training is over.
     """
 
     name: str
@@ -68,6 +69,7 @@ class TaskSpec:
     border: Literal["mirror", "fill"] = "mirror"
     resize: Literal["squash", "pad"] = "squash"
     linear_probe: bool = False
+    settles: bool = False
     minimum_classes: int = 2
     libraries: tuple[Library, ...] = ("timm",)
 
@@ -155,9 +157,10 @@ class Learner(Protocol):
         """Bring a prediction from px of the input to px of its upright picture, where it has any."""
 
     def evaluate(self, predictions: Sequence[Any], samples: Sequence[Sample]) -> dict[str, float]:
-        """Give the validation metrics of one epoch by their published names, plus ``loss``.
+        """Give the validation metrics of one epoch by their published names.
 
-        ``predictions`` are located.
+        ``predictions`` are located. ``loss`` is added where it follows from predictions and is what
+        ``StepOutput.plain`` is in training.
         """
 
     def live(self, prediction: Any, sample: Sample) -> GridItem:
@@ -185,6 +188,9 @@ class Examiner(Protocol):
     ) -> tuple[float, float, float]:
         """Return by how much the headline of ``after`` is better, and its 95 % interval."""
 
+    def settle(self, samples: Sequence[Sample], predictions: Sequence[Any]) -> dict[str, Any]:
+        """Choose on validation what is stored with the model, such as the score from which a box counts."""
+
     def agree(self, reference: Sequence[Said], other: Sequence[Said]) -> Agreement:
         """Compare the answers of two ways to run the same model on the same images.
 
@@ -195,6 +201,11 @@ class Examiner(Protocol):
         """Return the answers that a report holds."""
 
     def report(
-        self, samples: Sequence[Sample], predictions: Sequence[Any], split: str, notes: Sequence[str]
+        self,
+        samples: Sequence[Sample],
+        predictions: Sequence[Any],
+        split: str,
+        notes: Sequence[str],
+        settled: Mapping[str, Any],
     ) -> Report:
-        """Measure located predictions on one split."""
+        """Measure located predictions on one split, with what ``settle`` chose."""

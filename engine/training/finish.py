@@ -36,13 +36,15 @@ def finish(order: Order, frozen: Frozen, state: TrainingState, setup: Setup) -> 
     memory = memory_in_words(setup.device, setup.plan.batch_size, setup.plan.image_size)
     with memory, exact_fp32():
         predictions = predict(exact, model, part)
+        chosen_on = predict(exact, model, setup.data.val) if order.spec.settles else []
     notes = [*frozen.notes, *([ENDINGS[state.progress.stopped]] if state.progress.stopped else [])]
     notes += _split_notes(split, state)
     examiner = examiner_of(order)
-    report = examiner.report(part.samples, predictions, split, notes)
+    settled = examiner.settle(setup.data.val.samples, chosen_on) if order.spec.settles else {}
+    report = examiner.report(part.samples, predictions, split, notes, settled)
     folder = work.folder / "model"
     plan = frozen.plan
-    built = Architecture(plan.backbone, plan.model_args, plan.network)
+    built = Architecture(plan.backbone, plan.model_args, {**plan.network, **settled})
     save_model(folder, model, built, frozen.record, order.classes)
     gain = None
     if plan.strategy != "probe" and frozen.probe_digests:

@@ -162,7 +162,7 @@ def _finish_epoch(setup: Setup, state: TrainingState, observer: Observer) -> Non
     entry = {
         "epoch": math.ceil(now.step / plan.steps_per_epoch),
         "train_loss": now.loss_sum / max(now.loss_steps, 1),
-        "val_loss": metrics["loss"],
+        "val_loss": metrics.get("loss"),
         "metrics": {key: number for key, number in metrics.items() if key != "loss"},
         "lr": state.optimizer.param_groups[-1]["lr"],
         "seconds": now.seconds,

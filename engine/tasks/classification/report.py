@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,8 +57,17 @@ class ClassificationExaminer:
         named = [zip(self.classes, result.scores, strict=True) for result in results]
         return [[{"label": name, "score": score} for name, score in pairs] for pairs in named]
 
+    def settle(self, samples: Sequence[Sample], predictions: Sequence[Any]) -> dict[str, Any]:
+        """Choose nothing: the likeliest class is the answer."""
+        return {}
+
     def report(
-        self, samples: Sequence[Sample], predictions: Sequence[Any], split: str, notes: Sequence[str] = ()
+        self,
+        samples: Sequence[Sample],
+        predictions: Sequence[Any],
+        split: str,
+        notes: Sequence[str],
+        settled: Mapping[str, Any],
     ) -> Report:
         """Measure on one split."""
         return build_report(samples, predictions, self.classes, split, notes)
