@@ -214,7 +214,7 @@ def measure(digests: Sequence[Digest], classes: int, seed: int = 0, resamples: i
     whole = average_precision(tallied, np.ones((1, len(digests))))
     means = {name: [value] for name, value in _means(whole).items()}
     own = [whole[:, 0].mean(axis=1)]
-    for weights in _resampled(digests, resamples, seed, len(SIZES)):
+    for weights in _resampled(tallied, len(digests), len(SIZES), seed, resamples):
         precision = average_precision(tallied, weights)
         own.append(precision[:, 0].mean(axis=1))
         for name, value in _means(precision).items():
@@ -246,13 +246,18 @@ def estimated(values: NDArray[np.float64], reason: str) -> Estimate:
     return Estimate(float(values[0]), low, high)
 
 
-def _resampled(digests: Sequence[Digest], resamples: int, seed: int, sizes: int) -> Iterator[Floats]:
-    """Yield blocks of bootstrap weights, fewer for very large sets."""
-    if not digests or resamples == 0:
-        return iter(())
-    cost = _LEVELS * sizes * max(1, sum(len(entry["scores"]) for entry in digests))
+def _resampled(
+    classes: Sequence[ClassTally], images: int, sizes: int, seed: int, resamples: int
+) -> Iterator[Floats]:
+    """Yield blocks of bootstrap weights: fewer for very large sets, short ones for very many classes."""
+    if images == 0 or resamples == 0:
+        return
+    cost = _LEVELS * sizes * max(1, sum(len(one.image) for one in classes))
     affordable = max(min(resamples, _FEWEST_RESAMPLES), min(resamples, _BUDGET // cost))
-    return bootstrap_weights(len(digests), affordable, seed)
+    rows = max(1, _CHUNK_VALUES // (_LEVELS * sizes * max(1, len(classes))))
+    for block in bootstrap_weights(images, affordable, seed):
+        for start in range(0, len(block), rows):
+            yield block[start : start + rows]
 
 
 def headline_interval(
@@ -260,7 +265,9 @@ def headline_interval(
 ) -> tuple[float, float] | None:
     """Return the 95 % interval of map50_95 over images; None when the images cannot say it."""
     tallied = tally(digests)
-    blocks = [_headline(tallied, weights) for weights in _resampled(digests, resamples, seed, 1)]
+    blocks = [
+        _headline(tallied, weights) for weights in _resampled(tallied, len(digests), 1, seed, resamples)
+    ]
     return percentile_interval(np.concatenate(blocks)) if blocks else None
 
 
@@ -280,10 +287,10 @@ def paired_difference(
     value = float((_headline(second, one) - _headline(first, one))[0])
     if np.isnan(value):
         raise ValueError("paired_difference needs images with objects")
-    longest = max(before, after, key=lambda run: sum(len(entry["scores"]) for entry in run))
+    longest = max(first, second, key=lambda classes: sum(len(one.image) for one in classes))
     drawn = [
         _headline(second, weights) - _headline(first, weights)
-        for weights in _resampled(longest, resamples, seed, 2)
+        for weights in _resampled(longest, len(before), 2, seed, resamples)
     ]
     interval = percentile_interval(np.concatenate(drawn)) if drawn else None
     if interval is None:

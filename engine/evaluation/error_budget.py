@@ -13,6 +13,9 @@ An object is ``missed`` when nothing found it and no localization or class mista
 much mAP at 0.5 as is gained when that kind alone is put right: the class or the box corrected (the weaker of
 two detections that then lie on one object goes), false detections of the other kinds left out, missed objects
 no longer expected. The costs do not add up to what is missing, as one mistake hides another.
+
+This is the text of the paper. Its toolbox gives less for class and localization: it leaves the corrected
+detection out wherever the object was already found, even by a weaker one.
 """
 
 from __future__ import annotations

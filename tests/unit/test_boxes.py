@@ -56,6 +56,13 @@ def test_the_stronger_detection_takes_the_object_and_the_second_one_gets_none() 
     assert found.right[0, 0].tolist() == [False, True, False]
 
 
+def test_of_several_objects_the_one_that_fits_best_is_taken() -> None:
+    objects = _objects(([0, 0, 10, 10], 0, False), ([0, 0, 10, 7], 0, False), ([0, 0, 10, 7], 0, False))
+    found = match(_detections(([0, 0, 10, 9], 0.9, 0), ([0, 0, 10, 9], 0.8, 0)), objects)
+    # Of the two that fit the second detection alike, COCO takes the later one.
+    assert found.found[0, 0].tolist() == [0, 2]
+
+
 def test_a_detection_prefers_a_free_object_to_an_ignored_region_that_fits_better() -> None:
     objects = _objects(([0, 0, 10, 10], 0, True), ([0, 0, 10, 8], 0, False))
     found = match(_detections(([0, 0, 10, 10], 0.9, 0), ([0, 0, 10, 10], 0.8, 0)), objects)
