@@ -19,8 +19,8 @@ def move_boxes(
     """Move (n, 4) boxes x1, y1, x2, y2 by ``matrix`` (3, 3), px before to px after.
 
     The upright box around the four moved corners is clipped to the picture of ``size``, height and width in
-    px. It is dropped when less than ``keep`` of its area, or less than 2 px of a side, is left. Returns the
-    boxes that are kept (m, 4) and which they are, bool (n,). The box around a turned box is larger than what
+    px. It is to be dropped when less than ``keep`` of its area, or less than 2 px of a side, is left. Returns
+    all moved boxes (n, 4) and which are kept, bool (n,). The box around a turned box is larger than what
     is in it, as without its outline nothing better is known.
     """
     height, width = size
@@ -32,7 +32,7 @@ def move_boxes(
     clipped = torch.minimum(whole.clamp(min=0), limits)
     sides, before = clipped[:, 2:] - clipped[:, :2], whole[:, 2:] - whole[:, :2]
     kept = (sides.amin(dim=1) >= LEAST_SIDE) & (sides.prod(dim=1) >= keep * before.prod(dim=1))
-    return clipped[kept], kept
+    return clipped, kept
 
 
 def move_masks(
