@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 
 VOID = 255
 """The value of pixels that do not count."""
@@ -32,13 +33,15 @@ def edge_counts(truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> list[
     predicted one. What borders on void or on the picture's edge is no boundary.
     """
     predicted = np.where(truth == VOID, np.uint8(VOID), predicted)
-    edges = edge_pixels(truth), edge_pixels(predicted)
     reach = tolerance(*truth.shape)
+    # From here on only the boundaries' pixels are looked at, which are few.
+    real, called = np.argwhere(edge_pixels(truth)), np.argwhere(edge_pixels(predicted))
+    of_real, of_called = truth[tuple(real.T)], predicted[tuple(called.T)]
     rows = []
-    for position in np.union1d(truth[edges[0]], predicted[edges[1]]):
-        real, called = edges[0] & (truth == position), edges[1] & (predicted == position)
-        found, met = near(called, real, reach), near(real, called, reach)
-        rows.append([int(position), found, int(called.sum()), met, int(real.sum())])
+    for position in np.union1d(of_real, of_called):
+        true, guess = real[of_real == position], called[of_called == position]
+        found, met = near(guess, true, reach), near(true, guess, reach)
+        rows.append([int(position), found, len(guess), met, len(true)])
     return rows
 
 
@@ -56,31 +59,22 @@ def edge_pixels(labels: NDArray[np.uint8]) -> Bools:
     return found
 
 
-def near(points: Bools, targets: Bools, reach: float) -> int:
-    """Count the pixels of ``points`` (H, W) that lie within ``reach`` px of one of ``targets``.
+def near(points: Ints, targets: Ints, reach: float) -> int:
+    """Count the ``points`` (P, 2) that lie within ``reach`` px of one of ``targets`` (Q, 2).
 
-    The distance along the row to the nearest target is known for every pixel at once; a point then looks at
-    the rows within reach, which is few look-ups, for boundaries are thin.
+    Both are row and column of pixels, in row order as ``numpy.argwhere`` gives them. A point looks for the
+    nearest target in its own row, then in the rows next to it and so on, until it has found one.
     """
-    rows, columns = np.nonzero(points)
-    if not rows.size or not targets.any():
+    if not len(points) or not len(targets):
         return 0
-    along = _distance_in_row(targets)
-    found = np.zeros(rows.size, np.bool_)
-    for step in range(-int(reach), int(reach) + 1):
-        there = rows + step
-        inside = (there >= 0) & (there < len(targets))
-        limit = math.sqrt(reach**2 - step**2)
-        found[inside] |= along[there[inside], columns[inside]] <= limit
-    return int(found.sum())
-
-
-def _distance_in_row(targets: Bools) -> NDArray[np.int64]:
-    """Return how many px it is to the nearest target in the same row (H, W); without one very many."""
-    width = targets.shape[1]
-    place = np.arange(width)
-    far = 1 << 30
-    before = np.maximum.accumulate(np.where(targets, place, -far), axis=1)
-    behind = np.minimum.accumulate(np.where(targets, place, far)[:, ::-1], axis=1)[:, ::-1]
-    nearest: NDArray[np.int64] = np.minimum(place - before, behind - place)
-    return nearest
+    # One number a pixel; rows are so far apart that a small difference can only be along a row.
+    apart = int(max(points[:, 1].max(), targets[:, 1].max()) + math.ceil(reach) + 1)
+    far = 1 << 60
+    places = np.concatenate([[-far], targets[:, 0] * apart + targets[:, 1], [far]])
+    pending = points[:, 0] * apart + points[:, 1]
+    for step in sorted(range(-int(reach), int(reach) + 1), key=abs):
+        there = pending + step * apart
+        behind = np.searchsorted(places, there)
+        distance = np.minimum(places[behind] - there, there - places[behind - 1])
+        pending = pending[distance > math.sqrt(reach**2 - step**2)]
+    return len(points) - len(pending)

@@ -30,18 +30,20 @@ NO_PIXELS = "There are no labelled pixels of a class to measure on."
 NO_EDGES = "No class has a boundary in any image."
 
 
-def digest(truth: LabelMap, predicted: LabelMap) -> Digest:
-    """Return what one image contributes to everything below; raises ``ValueError`` for maps of two sizes."""
+def digest(truth: LabelMap, predicted: LabelMap, edges: bool = True) -> Digest:
+    """Return what one image contributes to everything below; raises ``ValueError`` for maps of two sizes.
+
+    Without ``edges`` it says nothing of boundaries, and takes a fraction of the time.
+    """
     if truth.shape != predicted.shape or truth.ndim != 2:
         raise ValueError(f"a truth of {truth.shape} px and a prediction of {predicted.shape} px do not fit")
-    counted = truth != VOID
-    pairs = truth[counted].astype(np.int64) * (VOID + 1) + predicted[counted]
-    found = np.bincount(pairs, minlength=0)
-    occur = np.flatnonzero(found)
-    pixels = [[int(pair) // (VOID + 1), int(pair) % (VOID + 1), int(found[pair])] for pair in occur]
-    if any(named == VOID for _, named, _ in pixels):
+    values = VOID + 1
+    pairs = truth.astype(np.uint16) * np.uint16(values) + predicted
+    found = np.bincount(pairs.ravel(), minlength=values**2).reshape(values, values)[:VOID]
+    if found[:, VOID].any():
         raise ValueError("a prediction names a class for every pixel, never void")
-    return {"pixels": pixels, "edges": edge_counts(truth, predicted)}
+    pixels = [[int(real), int(named), int(found[real, named])] for real, named in np.argwhere(found)]
+    return {"pixels": pixels, "edges": edge_counts(truth, predicted) if edges else []}
 
 
 @dataclass(frozen=True)

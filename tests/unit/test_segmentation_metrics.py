@@ -133,7 +133,7 @@ def test_nearness_is_scipys_distance(seed: int, reach: float) -> None:
     generator = np.random.default_rng(seed)
     points, targets = generator.random((17, 23)) < 0.3, generator.random((17, 23)) < 0.02
     distance = ndimage.distance_transform_edt(~targets) if targets.any() else np.full(points.shape, np.inf)
-    assert near(points, targets, reach) == (distance[points] <= reach).sum()
+    assert near(np.argwhere(points), np.argwhere(targets), reach) == (distance[points] <= reach).sum()
 
 
 def test_edges_are_pixels_beside_another_class() -> None:
@@ -164,6 +164,9 @@ def test_the_boundary_score_falls_with_the_distance() -> None:
     assert nothing.value is None
     assert "boundary" in nothing.reason
     assert metrics([digest(truth, truth * 0)], 2)["boundary_f"] == 0
+    plain, full = digest(truth, predicted, edges=False), digest(truth, predicted)
+    assert headline([plain], 2) == headline([full], 2)
+    assert plain == {**full, "edges": []}
 
 
 def test_intervals_hold_the_value_and_grow_with_the_spread() -> None:
