@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ class FeaturePyramid(nn.Module):
     ) -> None:
         """Take ``backbone`` over. ``size``: height and width (px) of the input where the backbone fixes it.
 
-        Raises ``InputError`` for a backbone that gives no maps, or none that fit ``wanted``.
+        Raises ``InputError`` for a backbone that gives no maps, or none whose strides double.
         """
         super().__init__()
         info = _feature_info(backbone)
@@ -63,6 +64,8 @@ class FeaturePyramid(nn.Module):
         self.strides = tuple(
             round(reduction * 2**power) for (reduction, _), power in zip(taken, powers, strict=True)
         )
+        if any(coarse != 2 * fine for fine, coarse in pairwise(self.strides)):
+            raise _no_maps(backbone, f" whose strides double, but strides of {self.strides} px")
         self.channels = tuple(depths[source] for source in self.sources)
         self._padding = 1 if self.fixed else max(reductions[index] for index in self.indices)
 

@@ -158,8 +158,8 @@ def test_pictures_without_objects_only_teach_background():
     outputs = torch.zeros(2, 189, 3, requires_grad=True), torch.ones(2, 189, 4, requires_grad=True)
     loss, parts = grid_loss(outputs, [_target([]), _target([])], SIZE)
     assert float(parts["box"]) == 0
-    # Cross-entropy log 2 times the squared error 1/4, over all cells and classes.
-    assert float(loss.detach()) == pytest.approx(2 * 189 * 3 * np.log(2) / 4, rel=1e-5)
+    # A cross-entropy of log 2 for every cell and class.
+    assert float(loss.detach()) == pytest.approx(2 * 189 * 3 * np.log(2), rel=1e-5)
     mixed, _ = grid_loss(outputs, [_target([[10, 10, 40, 40]]), _target([])], SIZE)
     mixed.backward()
     assert torch.isfinite(outputs[1].grad).all() and outputs[1].grad[0].abs().sum() > 0

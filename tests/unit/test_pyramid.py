@@ -120,6 +120,10 @@ def test_what_gives_no_maps_is_refused():
         FeaturePyramid(nn.Sequential(nn.Conv2d(3, 4, 3)))
     with pytest.raises(InputError, match="gives no feature maps at 50 x 50 px"):
         FeaturePyramid(create("test_vit", 0, {}), size=(50, 50))
+    with torch.device("meta"):
+        crossed = timm.create_model("crossvit_tiny_240", num_classes=0)
+    with pytest.raises(InputError, match="whose strides double"):
+        FeaturePyramid(crossed)
 
 
 @pytest.mark.parametrize(("name", "size"), [("test_efficientnet", 72), ("test_vit", 160)])

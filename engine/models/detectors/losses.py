@@ -47,11 +47,14 @@ def boxes_of(distances: torch.Tensor, points: torch.Tensor, strides: torch.Tenso
 
 
 def _class_loss(logits: torch.Tensor, found: Assignment) -> torch.Tensor:
-    """Sum the quality focal loss (Li et al., 2020): cross-entropy to the quality, times its squared error."""
+    """Sum the cross-entropy of each class score to the quality of the cell's box, 0 for every other class.
+
+    No focal factor: with it the same few steps from random weights on a set of 200 pictures ended 0.02 to 0.03
+    of mAP lower.
+    """
     wanted = functional.one_hot(found.classes, logits.shape[-1]) * found.quality[..., None]
-    plain = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    error = (logits.sigmoid() - wanted).square()
-    return (plain * error * found.counts[..., None]).sum()
+    entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    return (entropy * found.counts[..., None]).sum()
 
 
 def _box_loss(boxes: torch.Tensor, found: Assignment) -> torch.Tensor:
