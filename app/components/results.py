@@ -199,7 +199,7 @@ def _tile(
     item: ImageItem, result: ImageResult | None, names: tuple[str, ...], classes: tuple[ClassInfo, ...]
 ) -> Tile:
     label = next((c.name for c in classes if item.labels and c.id == item.labels[0].class_id), "no label")
-    if result is None:
+    if result is None or not result.scores:
         return Tile(item.id, label, about=item.path)
     answer = names[result.predicted] if result.predicted < len(names) else "?"
     scored = f"{answer} {result.scores[result.predicted]:.2f}"

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from engine.contracts.base import Record
 from engine.contracts.models import WeightsSource
+from engine.contracts.predictions import Prediction
 
 Unit = Literal["share", "count", "nats", "px", "points", "s", "images/s", ""]
 Tone = Literal["neutral", "good", "look", "wrong"]
@@ -64,7 +65,8 @@ class TablePanel(Record):
 class Series(Record):
     """One line: ``x`` and ``y`` of equal length; ``color`` is an index into the class palette.
 
-    ``images[point]`` names the images behind that point; empty where points open nothing.
+    ``images[point]`` names the images behind that point; empty where points open nothing. ``scores[point]``
+    is the least score that counts at that point, where the line is drawn over falling scores.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Series(Record):
     dashed: bool = False
     note: str = Field("", description="for example 'AUC 0.93', shown at the line's end")
     images: tuple[tuple[str, ...], ...] = ()
+    scores: tuple[float, ...] = ()
 
 
 class CurvePanel(Record):
@@ -163,13 +166,16 @@ Panel = Annotated[
 class ImageResult(Record):
     """What the model said of one image of the evaluated split.
 
-    ``scores`` has one probability per class of the run, in the run's class order.
+    Where an image has one class, ``truth`` and ``predicted`` are positions in the run's class list and
+    ``scores`` has one probability per class, in its order. Elsewhere they are -1 and empty, and ``answers``
+    holds what was found, the surest first.
     """
 
     image_id: str
-    truth: int
-    predicted: int
-    scores: tuple[float, ...]
+    truth: int = -1
+    predicted: int = -1
+    scores: tuple[float, ...] = ()
+    answers: tuple[Prediction, ...] = ()
 
 
 class Report(Record):
