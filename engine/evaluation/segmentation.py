@@ -130,6 +130,17 @@ def headline(digests: Sequence[Digest], classes: int) -> float:
     return metrics(digests, classes)["mean_iou"]
 
 
+def headline_interval(
+    digests: Sequence[Digest], classes: int, seed: int = 0, resamples: int = RESAMPLES
+) -> tuple[float, float] | None:
+    """Return the 95 % interval of mean_iou over images; None when the images cannot say it."""
+    table = tally(digests, classes)
+    if not digests:
+        return None
+    weights = bootstrap_weights(len(table), resamples, seed)
+    return percentile_interval(np.concatenate([_numbers(table, block)["mean_iou"] for block in weights]))
+
+
 @dataclass(frozen=True)
 class ClassScores:
     """One class over the whole set, the background too; ``pixels`` and ``images`` are those of the truth."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -67,6 +68,11 @@ class PoolingEncoder(nn.Module):
     def __init__(self, features: nn.Sequential) -> None:
         super().__init__()
         self.features = features
+
+    def group_matcher(self, coarse: bool = False) -> Callable[[str], int]:
+        """Return what tells the stage of a tensor by its name, as timm's networks do: one a pooling."""
+        poolings = [number for number, layer in enumerate(self.features) if isinstance(layer, nn.MaxPool2d)]
+        return lambda name: bisect(poolings, int(name.split(".")[1]))
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Return the last feature map and the places of each pooling, the finest first."""

@@ -17,12 +17,11 @@ from engine.models.backbones import Built, Normalisation, build, load_weights
 from engine.models.decoders import OWN_ENCODER
 from engine.models.libraries import library_of
 from engine.models.networks import NetworkOrder
+from engine.models.segmenter_names import flattened_names, plain_names
 from engine.models.segmenters import Segmenter, create_segmenter
 from engine.models.torch_files import read_state
 from engine.models.weights import Brought, weights_file
 
-WRAPPERS = ("model.", "graph_module.", "body.")
-"""What timm writes before a network's own names when it wraps it whole to get its feature maps."""
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bilinear")
 
 
@@ -117,28 +116,8 @@ def _fitting(target: Mapping[str, torch.Tensor], plain: nn.Module) -> dict[str, 
     flattened = flattened_names(plain)
     found = {}
     for name, value in target.items():
-        for candidate in _candidates(name, flattened):
+        for candidate in plain_names(name, flattened):
             if candidate in source and source[candidate].shape == value.shape:
                 found[name] = source[candidate]
                 break
     return found
-
-
-def flattened_names(plain: nn.Module) -> dict[str, str]:
-    """Return what ``features_only`` calls the children of a model's sequences: blocks_0 for blocks.0."""
-    return {
-        f"{name}_{inner}": f"{name}.{inner}"
-        for name, child in plain.named_children()
-        if isinstance(child, nn.Sequential)
-        for inner, _ in child.named_children()
-    }
-
-
-def _candidates(name: str, flattened: Mapping[str, str]) -> Iterator[str]:
-    for prefix in ("", *WRAPPERS):
-        if name.startswith(prefix):
-            plain = name.removeprefix(prefix)
-            yield plain
-            head, _, rest = plain.partition(".")
-            if head in flattened:
-                yield f"{flattened[head]}.{rest}"

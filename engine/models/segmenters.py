@@ -20,6 +20,7 @@ from engine.errors import InputError
 from engine.models.backbones import create, no_backbone
 from engine.models.decoders import DECODERS, OWN_ENCODER, Decoder, decoder_called
 from engine.models.libraries import library_of, without_tag
+from engine.models.segmenter_names import stages_of_wrapped
 from engine.models.segmenter_own import FcnDecoder, PoolingEncoder, SegNetDecoder, small_encoder
 from engine.models.weights import check_model_args
 
@@ -251,6 +252,10 @@ def _pyramidal(
     if library == "smp":
         return Segmenter(encoder, Whole(), *parts, least=least)
     body = encoder.model
+    with torch.device("meta"):
+        body.group_matcher = stages_of_wrapped(
+            body, timm.create_model(name.removeprefix("tu-"), **model_args)
+        )
     levels = TimmLevels(
         own_first=len(encoder.out_channels) == len(body.feature_info.channels()),
         gap=encoder.out_channels[1] == 0,

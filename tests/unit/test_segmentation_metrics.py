@@ -19,6 +19,7 @@ from engine.evaluation.segmentation import (
     digest,
     error_map,
     headline,
+    headline_interval,
     images_behind,
     measure,
     metrics,
@@ -176,6 +177,9 @@ def test_intervals_hold_the_value_and_grow_with_the_spread() -> None:
         truth if k % 2 else p for k, (truth, p) in enumerate(zip(*maps(3, 40, 3, 0.9, 0.0), strict=True))
     ]
     uneven = measure(digests_of(maps(3, 40, 3, 0.9, 0.0)[0], mixed), 3, resamples=300)
+    whole = even.metrics["mean_iou"]
+    assert headline_interval(digests_of(truths, predictions), 3, resamples=300) == (whole.low, whole.high)
+    assert headline_interval([], 3) is None
     widths = []
     for scores in (even, uneven):
         for name in ("pixel_accuracy", "mean_iou", "mean_dice", "boundary_f"):

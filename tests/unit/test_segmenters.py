@@ -17,6 +17,7 @@ from torch.nn import functional
 from engine.contracts.models import WeightsPlan
 from engine.contracts.training import TrainingConfig
 from engine.errors import InputError, WeightsError
+from engine.models.backbones import stages
 from engine.models.decoders import DECODERS, OWN_ENCODER
 from engine.models.networks import NetworkOrder
 from engine.models.segmenter_own import FcnDecoder, bilinear_transposed, max_unpool
@@ -161,6 +162,30 @@ def test_a_tensor_that_is_not_filled_is_named() -> None:
     (note,) = fill(network, torch.nn.Sequential(torch.nn.Linear(2, 2)), (64, 64))
     assert "start from random numbers" in note
     assert "conv1.0.weight" in note
+
+
+@pytest.mark.parametrize(
+    ("decoder", "backbone", "count"),
+    [
+        ("unet", "test_efficientnet", 6),
+        ("unet", "test_convnext", 5),
+        ("dpt", "test_vit", 7),
+        ("segnet", OWN_ENCODER, 4),
+        ("fpn", "smp/resnet18", 6),
+    ],
+)
+def test_the_encoder_opens_stage_by_stage(decoder: str, backbone: str, count: int) -> None:
+    network = create_segmenter(decoder, backbone, {}, 2, (64, 64))
+    groups = stages(network)
+    names = [name for name, _ in network.named_parameters()]
+    assert sorted(name for group in groups for name in group) == sorted(names)
+    assert all(name.startswith("backbone.") for group in groups[:-1] for name in group)
+    assert {name.partition(".")[0] for name in groups[-1]} <= {"decoder", "head"}
+    assert len(groups) - 1 == count
+    if backbone in ("test_efficientnet", "test_convnext"):
+        plain = [group for group in stages(timm.create_model(backbone, num_classes=0)) if group]
+        shared = [len(group) for group in groups[:-2]]
+        assert shared == [len(group) for group in plain][: len(shared)]
 
 
 def test_deep_copies_answer_alike() -> None:
