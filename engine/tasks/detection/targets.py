@@ -42,7 +42,7 @@ class BoxTargets:
     def _moved(self, target: Target, matrix: torch.Tensor) -> Target:
         boxes, kept = move_boxes(target["boxes"], matrix, self.size)
         return {
-            "boxes": boxes,
+            "boxes": boxes[kept],
             "classes": target["classes"][kept],
             "ignored": target["ignored"][kept],
         }
