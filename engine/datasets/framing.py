@@ -48,13 +48,19 @@ class Frame:
 
     def to_input(self, places: NDArray[np.floating]) -> NDArray[np.float32]:
         """Move (N, 2k) x, y pairs of the picture (k = 2: boxes) into the input; nothing is clipped."""
-        pairs = np.asarray(places, np.float64).reshape(len(places), -1, 2)
+        pairs = _pairs(places)
         moved = pairs * np.array(self.scale) + np.array(self.shift)
         return np.asarray(moved.reshape(np.shape(places)), np.float32)
 
     def to_picture(self, places: NDArray[np.floating]) -> NDArray[np.float32]:
         """Move (N, 2k) x, y pairs of the input into the picture, and clip them to it."""
-        pairs = np.asarray(places, np.float64).reshape(len(places), -1, 2)
+        pairs = _pairs(places)
         moved = (pairs - np.array(self.shift)) / np.array(self.scale)
         clipped = np.clip(moved, 0, np.array(self.size, np.float64))
         return np.asarray(clipped.reshape(np.shape(places)), np.float32)
+
+
+def _pairs(places: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Part (N, 2k) numbers into (N, k, 2), also where N is 0."""
+    values = np.asarray(places, np.float64)
+    return values.reshape(len(values), values.shape[1] // 2, 2)

@@ -43,3 +43,9 @@ def test_what_lies_beyond_the_picture_is_clipped() -> None:
     frame = Frame.of(200, 100, record)
     assert frame.inside == (0.0, 25.0, 100.0, 75.0)
     np.testing.assert_allclose(frame.to_picture(np.array([[-5, 0, 50, 200]], np.float32)), [[0, 0, 100, 100]])
+
+
+def test_no_places_stay_none() -> None:
+    frame = Frame.of(200, 100, Preprocessing(100, 100))
+    nothing = np.zeros((0, 4), np.float32)
+    assert frame.to_input(nothing).shape == frame.to_picture(nothing).shape == (0, 4)
