@@ -171,21 +171,23 @@ def _panels(case: Case, metrics: Mapping[str, MetricValue], trust: str, chosen: 
 
 
 def _about_headline(case: Case, trust: str) -> str:
+    objects = int(case.counts.objects.sum())
     return (
-        f"Measured on {len(case.ids)} {case.split} images with {int(case.counts.objects.sum())} objects. {trust} "
-        "Mean average precision is the mean over classes: 100 % is every object found, no false box, and boxes "
-        "that lie exactly. At IoU 0.5 it is enough that a box overlaps its object by half. The range below each "
-        "number is its 95 % interval: with other images of the same kind it would most likely lie in there."
+        f"Measured on {len(case.ids)} {case.split} images with {objects} objects. {trust} "
+        "Mean average precision is the mean over classes: 100 % is every object found, no false box, and "
+        "boxes that lie exactly. At IoU 0.5 it is enough that a box overlaps its object by half. The range "
+        "below each number is its 95 % interval: with other images of the same kind it would most likely lie "
+        "in there."
     )
 
 
 def _about_others(score: float, chosen: bool) -> str:
     how = "where validation finds most with fewest false boxes (F1)" if chosen else "none was chosen"
     return (
-        f"Precision, recall and the count are for boxes of a score of {score:.2f} or more ({how}). Precision: "
-        "the share of these boxes that is right. Recall: the share of the objects that is found. Error of the "
-        "count: by how many boxes an image is off on average. Small objects have at most 32 x 32 px of the "
-        "picture, large ones at least 96 x 96."
+        f"Precision, recall and the count are for boxes of a score of {score:.2f} or more ({how}). "
+        "Precision: the share of these boxes that is right. Recall: the share of the objects that is found. "
+        "Error of the count: by how many boxes an image is off on average. Small objects have at most "
+        "32 x 32 px of the picture, large ones at least 96 x 96."
     )
 
 
