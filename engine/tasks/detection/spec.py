@@ -86,8 +86,13 @@ SPEC = TaskSpec(
     ),
     monitor="map50_95",
     presets=PRESETS,
+    network="engine.tasks.detection.network:DetectionNetwork",
+    learner="engine.tasks.detection.learner:DetectionLearner",
+    examiner="engine.tasks.detection.report:DetectionExaminer",
+    answers=("engine.models.detectors.decode", "engine.tasks.detection.answers"),
+    outputs=("logits", "distances"),
+    settles=True,
     minimum_classes=1,
     border="fill",
     resize="pad",
 )
-"""Without a learner yet: its parts are there, its report is not."""
