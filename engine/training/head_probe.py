@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from engine.tasks.base import Examiner
 from engine.training.loop import Setup, predict, train
 from engine.training.optimizers import build_optimizer
 from engine.training.state import TrainingState
+
+
+NOTHING = "Nothing on these images can be found, so nothing can be measured."
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ def measure_head(setup: Setup, work: Work, metric: str, examiner: Examiner, seco
         parameter.requires_grad_(opened[name])
     result = ProbeResult(
         metric=metric,
-        value=value,
+        value=None if math.isnan(value) else value,
+        reason=NOTHING if math.isnan(value) else "",
         low=low,
         high=high,
         seconds=time.perf_counter() - started,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -152,6 +153,8 @@ def gain_over_probe(examiner: Examiner, probe: Sequence[Any], model: Sequence[An
     ``probe`` and ``model`` are digests of both on the same images.
     """
     value, low, high = examiner.difference(probe, model, seed)
+    if math.isnan(value):
+        return MetricValue(name="gain", value=None, unit="points", reason="There is nothing to compare on.")
     return MetricValue(
         name="gain", value=100 * value, low=100 * low, high=100 * high, n=len(model), unit="points"
     )

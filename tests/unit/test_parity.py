@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from engine.errors import ExportError
 from engine.export.parity import NEEDED, NEEDED_FOR_HEIC, run_bundle
+from engine.tasks.base import Said
 
 ANSWER = json.dumps([{"predictions": [{"label": "a", "score": 0.75}, {"label": "b", "score": 0.25}]}])
 
@@ -21,8 +21,8 @@ def _bundle(folder: Path, *lines: str) -> Path:
     return bundle
 
 
-def _run(bundle: Path) -> np.ndarray:
-    return run_bundle(bundle, [bundle / "one.png"], ["a", "b"], lambda: None)
+def _run(bundle: Path) -> list[Said]:
+    return run_bundle(bundle, [bundle / "one.png"], lambda: None)
 
 
 @pytest.mark.parametrize("package", ["engine", "engine.errors", "torch", "timm", "pydantic"])
@@ -42,10 +42,10 @@ def test_what_reads_heic_is_there_where_the_bundle_asks_for_it(tmp_path: Path) -
     with pytest.raises(ExportError, match="pillow_heif is not there on another machine"):
         _run(bundle)
     needed = (*NEEDED, *NEEDED_FOR_HEIC)
-    assert run_bundle(bundle, [bundle / "one.png"], ["a", "b"], lambda: None, needed).shape == (1, 2)
+    assert [len(said) for said in run_bundle(bundle, [bundle / "one.png"], lambda: None, needed)] == [2]
 
 
 def test_the_bundle_gets_its_own_arguments(tmp_path: Path) -> None:
     bundle = _bundle(tmp_path, "import sys", "assert sys.argv[0] == __file__", "assert '--json' in sys.argv")
-    assert _run(bundle).shape == (1, 2)
+    assert _run(bundle) == [json.loads(ANSWER)[0]["predictions"]]
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]

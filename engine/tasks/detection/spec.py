@@ -1,4 +1,8 @@
-"""What detection is, without torch: parameters, metrics, presets."""
+"""What detection is, without torch: parameters, metrics, presets.
+
+Its network, learner, examiner and answers are there and not named yet: the screens do not show boxes of a
+model, so training says that it is not there yet.
+"""
 
 from __future__ import annotations
 
@@ -86,12 +90,6 @@ SPEC = TaskSpec(
     ),
     monitor="map50_95",
     presets=PRESETS,
-    network="engine.tasks.detection.network:DetectionNetwork",
-    learner="engine.tasks.detection.learner:DetectionLearner",
-    examiner="engine.tasks.detection.report:DetectionExaminer",
-    answers=("engine.models.detectors.decode", "engine.tasks.detection.answers"),
-    outputs=("logits", "distances"),
-    settles=True,
     minimum_classes=1,
     border="fill",
     resize="pad",
