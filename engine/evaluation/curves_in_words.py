@@ -20,9 +20,10 @@ def read_curves(
     """Turn "epoch" events, oldest first, into at most four observations.
 
     Each epoch holds ``epoch`` (from 1), ``train_loss``, ``val_loss`` and ``metrics``. Both losses are the
-    same quantity (``val_loss`` is None where a task measures none), but the images of training are augmented and its weights still change within the epoch:
-    so it counts which way the two go, and only a wide gap between them. Nothing is said that the numbers
-    do not show; with fewer than two epochs the answer is empty.
+    same quantity (``val_loss`` is None where a task measures none), but the images of training are
+    augmented and its weights still change within the epoch: so it counts which way the two go, and only a
+    wide gap between them. Nothing is said that the numbers do not show; with fewer than two epochs the
+    answer is empty.
     """
     if len(epochs) < 2:
         return ()

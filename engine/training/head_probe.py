@@ -16,7 +16,6 @@ from engine.training.loop import Setup, predict, train
 from engine.training.optimizers import build_optimizer
 from engine.training.state import TrainingState
 
-
 NOTHING = "Nothing on these images can be found, so nothing can be measured."
 
 
