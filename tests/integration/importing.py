@@ -15,11 +15,13 @@ from sqlalchemy import func, select
 
 from engine.contracts.base import utc_now
 from engine.contracts.datasets import ImageFilter, ImportReport
-from engine.datasets import importer, queries
+from engine.datasets import importer, intake, queries
 from engine.settings import Limits, Settings
 from engine.storage.database import Database, new_id
 from engine.storage.tables import AnnotationRow, ClassRow, ImageRow, ImportRow, JobRow, Project, VersionRow
 from tests.work import FakeWork
+
+intake.PROCESSES = 1  # of a tiny import, starting those that decode is most of what it costs
 
 PROJECT = "p"
 FLAT = (40, 80, 120, 160, 200)  # the values of five channels

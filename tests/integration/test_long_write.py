@@ -16,7 +16,7 @@ from engine.jobs import overdue
 from engine.jobs.worker import Worker
 from tests.integration.workspace import TIMING, Workspace
 
-LEASE = 3.0
+LEASE = 2.0
 HELD = 1.6 * LEASE
 
 

@@ -122,6 +122,7 @@ pretrain.main()
 """
 
 
+@pytest.mark.soak  # a maintainer's tool, and a quarter of a minute; the stopped one above runs every time
 def test_two_processes_train_one_student(pool: Path, tmp_path: Path) -> None:
     trained = train(pool, tmp_path / "two", "--steps", 2, "--processes", 2)
     assert all(torch.isfinite(value).all() for value in trained.values())
