@@ -8,21 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.contracts.results import ImageResult, MetricValue, Panel, Report, ScalarsPanel
+from engine.contracts.results import ImageResult, MetricValue, Panel, Report
 from engine.evaluation.agreement import Agreement, compare_scores, scores_of
-from engine.evaluation.classification import Answers, Estimate, measure
+from engine.evaluation.classification import Answers, measure
 from engine.evaluation.intervals import paired_difference, share_interval
-from engine.tasks.base import MetricSpec, Said, Sample
+from engine.tasks.base import Said, Sample
 from engine.tasks.classification import panels
 from engine.tasks.classification.spec import SPEC
+from engine.tasks.reports import SPLIT_WORDS, TRUST, metric_values, scalars
 
 HEADLINE = ("top1", "balanced_error")
-SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
-TRUST = {
-    "test": "It never saw them before.",
-    "val": "They also chose the best checkpoint, so the numbers are somewhat too good.",
-    "train": "It learned from these very images, so the numbers say little about new ones.",
-}
 _SHOWN_CLASSES = 5
 
 
@@ -93,7 +88,7 @@ def build_report(
         answers=Answers(truth, probabilities),
         split=SPLIT_WORDS.get(split, split),
     )
-    metrics = _metric_values(measure(case.answers), len(samples))
+    metrics = metric_values(SPEC, measure(case.answers), len(samples))
     return Report(
         task=SPEC.name,
         split=split,
@@ -106,35 +101,18 @@ def build_report(
     )
 
 
-def _metric_values(estimates: dict[str, Estimate], images: int) -> dict[str, MetricValue]:
-    return {spec.name: _metric_value(spec, estimates[spec.name], images) for spec in SPEC.metrics}
-
-
-def _metric_value(spec: MetricSpec, estimate: Estimate, images: int) -> MetricValue:
-    return MetricValue.model_validate(
-        {
-            "name": spec.name,
-            "value": estimate.value,
-            "low": estimate.low,
-            "high": estimate.high,
-            "n": images,
-            "unit": spec.unit,
-            "higher_is_better": spec.higher_is_better,
-            "reason": estimate.reason,
-        }
-    )
-
-
 def _panels(case: panels.Case, metrics: dict[str, MetricValue], trust: str) -> tuple[Panel, ...]:
     others = tuple(spec.name for spec in SPEC.metrics if spec.name not in HEADLINE)
-    headline = _scalars(
+    headline = scalars(
+        SPEC,
         "How often it is right",
         f"Measured on {case.answers.images} {case.split} images. {trust} The range below each number is "
         "its 95 % interval: with other images of the same kind it would most likely lie in there.",
         HEADLINE,
         metrics,
     )
-    all_numbers = _scalars(
+    all_numbers = scalars(
+        SPEC,
         "More measures",
         "Means over classes count every class the same, however many images it has.",
         others,
@@ -152,16 +130,6 @@ def _panels(case: panels.Case, metrics: dict[str, MetricValue], trust: str) -> t
         panels.reliability_panel(case),
         panels.confidence_panel(case),
         all_numbers,
-    )
-
-
-def _scalars(title: str, text: str, names: Sequence[str], metrics: dict[str, MetricValue]) -> ScalarsPanel:
-    titles = {spec.name: spec.title for spec in SPEC.metrics}
-    return ScalarsPanel(
-        title=title,
-        help=text,
-        values=tuple(metrics[name] for name in names),
-        labels=tuple(titles[name] for name in names),
     )
 
 

@@ -9,26 +9,24 @@ from typing import Any
 import numpy as np
 
 from engine.contracts.predictions import Prediction
-from engine.contracts.results import ImageResult, MetricValue, Panel, Report, ScalarsPanel
+from engine.contracts.results import ImageResult, MetricValue, Panel, Report
 from engine.evaluation import average_precision
 from engine.evaluation.agreement import Agreement
 from engine.evaluation.average_precision import Digest, digest, headline_interval, paired_difference
 from engine.evaluation.box_agreement import compare_boxes
 from engine.evaluation.boxes import Detections
-from engine.evaluation.classification import Estimate
 from engine.evaluation.working_point import NO_CHOICE, best_threshold, measure_at
-from engine.tasks.base import MetricSpec, Said, Sample
+from engine.tasks.base import Said, Sample
 from engine.tasks.detection import mistakes, panels
 from engine.tasks.detection.case import Case
 from engine.tasks.detection.spec import SPEC
+from engine.tasks.reports import SPLIT_WORDS, TRUST, metric_values, scalars
 
 HEADLINE = ("map50_95", "map50")
-SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
-TRUST = {
-    "test": "It never saw them before.",
+TRUST_HERE = {
+    **TRUST,
     "val": "They also chose the best checkpoint and the score from which a box counts, so the numbers are "
     "somewhat too good.",
-    "train": "It learned from these very images, so the numbers say little about new ones.",
 }
 _STEPS = 10_000  # of the stored score: 4 digits
 _SHOWN_CLASSES = 5
@@ -118,40 +116,23 @@ class DetectionExaminer:
             split=SPLIT_WORDS.get(split, split),
         )
         estimates = {**case.precision.metrics, **measure_at(digests, case.score)}
-        metrics = {
-            spec.name: _metric_value(spec, estimates[spec.name], len(case.ids)) for spec in SPEC.metrics
-        }
+        metrics = metric_values(SPEC, estimates, len(case.ids))
         return Report(
             task=SPEC.name,
             split=split,
             images=len(case.ids),
             classes=self.classes,
             metrics=metrics,
-            panels=_panels(case, metrics, TRUST.get(split, ""), "score" in settled),
+            panels=_panels(case, metrics, TRUST_HERE.get(split, ""), "score" in settled),
             results=_results(case),
             notes=(*notes, *_absent_classes(case)),
         )
 
 
-def _metric_value(spec: MetricSpec, estimate: Estimate, images: int) -> MetricValue:
-    return MetricValue.model_validate(
-        {
-            "name": spec.name,
-            "value": estimate.value,
-            "low": estimate.low,
-            "high": estimate.high,
-            "n": images,
-            "unit": spec.unit,
-            "higher_is_better": spec.higher_is_better,
-            "reason": estimate.reason,
-        }
-    )
-
-
 def _panels(case: Case, metrics: Mapping[str, MetricValue], trust: str, chosen: bool) -> tuple[Panel, ...]:
-    headline = _scalars("How well it finds the objects", _about_headline(case, trust), HEADLINE, metrics)
+    headline = scalars(SPEC, "How well it finds the objects", _about_headline(case, trust), HEADLINE, metrics)
     rest = tuple(spec.name for spec in SPEC.metrics if spec.name not in HEADLINE)
-    others = _scalars("More measures", _about_others(case.score, chosen), rest, metrics)
+    others = scalars(SPEC, "More measures", _about_others(case.score, chosen), rest, metrics)
     if not case.ids:
         return (headline, others)
     curves = panels.precision_recall_panel(case)
@@ -188,16 +169,6 @@ def _about_others(score: float, chosen: bool) -> str:
         "Precision: the share of these boxes that is right. Recall: the share of the objects that is found. "
         "Error of the count: by how many boxes an image is off on average. Small objects have at most "
         "32 x 32 px of the picture, large ones at least 96 x 96."
-    )
-
-
-def _scalars(title: str, text: str, names: Sequence[str], metrics: Mapping[str, MetricValue]) -> ScalarsPanel:
-    titles = {spec.name: spec.title for spec in SPEC.metrics}
-    return ScalarsPanel(
-        title=title,
-        help=text,
-        values=tuple(metrics[name] for name in names),
-        labels=tuple(titles[name] for name in names),
     )
 
 
