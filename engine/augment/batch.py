@@ -91,10 +91,7 @@ def apply_to_images(
     What comes into view beyond the edge is mirrored, or has the colour ``beyond`` (one value a channel).
     """
     height, width = images.shape[-2:]
-    # grid_sample asks, in coordinates from -1 to 1, where each output pixel comes from.
-    to_px = torch.tensor([[width / 2, 0, width / 2], [0, height / 2, height / 2], [0, 0, 1.0]])
-    theta = torch.linalg.inv(to_px) @ torch.linalg.inv(matrix) @ to_px
-    grid = _grid(theta[:, :2].to(images.device, images.dtype), height, width)
+    grid = grid_of(matrix, (height, width), images)
     if beyond is None:
         return _sample(images, grid, "reflection")
     # Zero is what ``grid_sample`` shows there, so the colour is made zero on the way.
@@ -104,6 +101,17 @@ def apply_to_images(
 
 def _sample(images: torch.Tensor, grid: torch.Tensor, beyond: str, mode: str = "bilinear") -> torch.Tensor:
     return functional.grid_sample(images, grid, mode=mode, padding_mode=beyond, align_corners=False)
+
+
+def grid_of(matrix: torch.Tensor, size: tuple[int, int], like: torch.Tensor) -> torch.Tensor:
+    """Return for ``grid_sample`` where each output pixel comes from, (N, H, W, 2), -1 to 1.
+
+    ``matrix`` (N, 3, 3) maps px before to px after; ``size``: height and width; device and dtype as ``like``.
+    """
+    height, width = size
+    to_px = torch.tensor([[width / 2, 0, width / 2], [0, height / 2, height / 2], [0, 0, 1.0]])
+    theta = torch.linalg.inv(to_px) @ torch.linalg.inv(matrix) @ to_px
+    return _grid(theta[:, :2].to(like.device, like.dtype), height, width)
 
 
 def _grid(theta: torch.Tensor, height: int, width: int) -> torch.Tensor:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from engine.augment.batch import _grid, _sample, apply_to_points
+from engine.augment.batch import _sample, apply_to_points, grid_of
 
 KEEP = 0.25
 """Least share of a moved box that must lie in the picture."""
@@ -43,13 +43,10 @@ def move_masks(
     By the same grid as ``apply_to_images``. What comes into view beyond the edge is mirrored, as it is in
     pictures by default, or has the value ``beyond``.
     """
-    height, width = masks.shape[-2:]
-    to_px = torch.tensor([[width / 2, 0, width / 2], [0, height / 2, height / 2], [0, 0, 1.0]])
-    theta = torch.linalg.inv(to_px) @ torch.linalg.inv(matrices) @ to_px
-    grid = _grid(theta[:, :2].to(masks.device, torch.float32), height, width)
     # ``grid_sample`` takes no bytes; as floats they are exact. Beyond the edge it shows zero, so ``beyond``
     # is made zero on the way.
     values = masks[:, None].to(torch.float32)
+    grid = grid_of(matrices, (masks.shape[-2], masks.shape[-1]), values)
     if beyond == "mirror":
         return _sample(values, grid, "reflection", "nearest")[:, 0].to(torch.uint8)
     return (_sample(values - beyond, grid, "zeros", "nearest")[:, 0] + beyond).to(torch.uint8)
